@@ -1,0 +1,147 @@
+"""The command `dreamgym`: is this machine ready, run lessons, reproduce recorded results.
+
+Exit codes: 0 done; 1 something ran and failed; 2 the command itself cannot be carried out as given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+
+from . import __version__
+from .errors import UserError
+
+RECORDS = Path("results/lessons.json")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        argv: The arguments after the command's name; those of this process if None.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if arguments[:1] == ["results"]:  # it has its own options, see dreamgym_nb.results
+            from . import results
+
+            return results.main(arguments[1:])
+        options = _parser().parse_args(arguments)
+        return options.action(options)
+    except UserError as error:
+        print(f"dreamgym: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dreamgym", description="The command of the course dreamgym_nb.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"dreamgym_nb {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    doctor = commands.add_parser("doctor", help="say what this machine lacks, if anything")
+    doctor.set_defaults(action=_doctor)
+
+    run = commands.add_parser("run", help="run notebooks from the first cell to the last")
+    run.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK")
+    run.add_argument(
+        "--size", default="lesson", help="smoke, lesson or full: how long it may take (lesson)"
+    )
+    run.add_argument(
+        "-p",
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a parameter of the notebook; may be given several times",
+    )
+    run.add_argument(
+        "--out",
+        type=Path,
+        default=Path("build/notebooks"),
+        metavar="DIR",
+        help="folder of the executed copies (build/notebooks)",
+    )
+    run.add_argument("--html", action="store_true", help="also write pages, to DIR/../pages")
+    run.add_argument("--keep", action="store_true", help="put the outputs into the notebooks too")
+    run.add_argument(
+        "--record", action="store_true", help=f"note minutes and memory in {RECORDS.as_posix()}"
+    )
+    run.set_defaults(action=_run)
+
+    # Only for `dreamgym --help`: main() hands these arguments over before they are parsed.
+    commands.add_parser("results", help="reproduce recorded results: results NAME [--seeds 0,1,2]")
+    return parser
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from .course import doctor
+
+    checks = doctor.check()
+    print(doctor.report(checks))
+    return 0 if doctor.is_ready(checks) else 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Run each notebook, the next ones also if one fails, and say what each cost."""
+    from .course import notebook, runner
+
+    parameters = dict(_parameter(text) for text in options.parameter)
+    failures = 0
+    for path in options.notebooks:
+        print(f"{path.stem} ({options.size}) …", flush=True)
+        try:
+            run = runner.run_notebook(
+                path, options.size, parameters, options.out, html=options.html
+            )
+        except runner.LessonFailed as error:
+            failures += 1
+            print(f"  failed: {error}", file=sys.stderr, flush=True)
+            continue
+        cost = f"{run.minutes:.1f} min, {run.peak_mb:.0f} MB, {run.cells} cells"
+        print(f"  {cost}: {run.page or run.executed}", flush=True)
+        if options.keep:
+            notebook.keep_outputs(run.executed, path)
+        if options.record:
+            notebook.record(RECORDS, run.notebook, run.size, _entry(run))
+    if failures:
+        print(f"{failures} of {len(options.notebooks)} notebooks failed.", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _entry(run) -> dict[str, object]:
+    """Return what the record of a run keeps: its cost, and on what it was measured."""
+    from .course.machine import available_cpus
+
+    return {
+        "minutes": round(run.minutes, 2),
+        "peak_mb": round(run.peak_mb),
+        "cells": run.cells,
+        "date": date.today().isoformat(),
+        "cpus": available_cpus(),
+        "python": ".".join(str(part) for part in sys.version_info[:3]),
+        "torch": metadata.version("torch"),
+    }
+
+
+def _parameter(text: str):
+    """Split NAME=VALUE.
+
+    Raises:
+        UserError: If it is not of that form.
+    """
+    from .course import notebook
+
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise UserError(f"-p {text} is not of the form NAME=VALUE, for example -p SEED=1.")
+    return name, notebook.parse_value(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

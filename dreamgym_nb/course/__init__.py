@@ -1,0 +1,58 @@
+"""What only the notebooks need: set-up, sizes, figures, links, the runner and the doctor.
+
+The names below are loaded when first used. That keeps `from dreamgym_nb import course` free of
+heavy imports, so that `course.start(...)` can set threads and switches *before* numpy and torch
+read them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .diagram import loop_diagram as loop_diagram
+    from .figures import PALETTE as PALETTE
+    from .figures import curve_with_interval as curve_with_interval
+    from .figures import line_style as line_style
+    from .figures import mean_and_interval as mean_and_interval
+    from .figures import show as show
+    from .links import binder_url as binder_url
+    from .links import colab_url as colab_url
+    from .machine import available_cpus as available_cpus
+    from .machine import available_memory as available_memory
+    from .machine import set_threads as set_threads
+    from .setup import start as start
+    from .sizes import SIZES as SIZES
+
+_HOME = {
+    "PALETTE": "figures",
+    "SIZES": "sizes",
+    "available_cpus": "machine",
+    "available_memory": "machine",
+    "binder_url": "links",
+    "colab_url": "links",
+    "curve_with_interval": "figures",
+    "line_style": "figures",
+    "loop_diagram": "diagram",
+    "mean_and_interval": "figures",
+    "set_threads": "machine",
+    "show": "figures",
+    "start": "setup",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module, the first time it is asked for."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, so that completion in a notebook finds them."""
+    return __all__

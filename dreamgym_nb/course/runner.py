@@ -1,0 +1,271 @@
+"""Run a lesson from its first cell to its last, and believe only what was seen to complete.
+
+papermill does the work and is too trusting for a course: it warns about an unknown parameter and
+goes on at full size, takes `sys.exit(0)` for success, and limits the time of a cell but not that
+of a notebook. So each of these is checked here. A notebook runs in the Python that runs this
+module, in its own folder (as JupyterLab does), and imports the same `dreamgym_nb`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import psutil
+
+from . import notebook as nb
+from . import sizes
+from .sizes import Scalar
+
+LIMITS: dict[str, tuple[float | None, float | None]] = {
+    "smoke": (60, 120),
+    "lesson": (480, 900),
+    "full": (None, None),
+}
+"""Size -> seconds that a cell may take, and that the whole notebook may take; None is no limit."""
+
+_SAMPLE_SECONDS = 0.1
+_KERNEL_START_SECONDS = 60
+
+
+class LessonFailed(RuntimeError):
+    """A notebook did not run to its end; the text names the cell, its first line and the reason."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What one complete run of a notebook cost. There is no record of a run that failed.
+
+    Attributes:
+        notebook: The notebook's name without `.ipynb`.
+        size: One of `sizes.SIZES`.
+        minutes: From the start of the kernel to its end.
+        peak_mb: Most resident memory (10^6 bytes) of the kernel and its children together,
+            sampled ten times a second.
+        cells: How many code cells ran.
+        executed: The executed copy.
+        page: The HTML page, if one was asked for.
+    """
+
+    notebook: str
+    size: str
+    minutes: float
+    peak_mb: float
+    cells: int
+    executed: Path
+    page: Path | None = None
+
+
+def run_notebook(
+    path: str | Path,
+    size: str = "lesson",
+    parameters: Mapping[str, Scalar] | None = None,
+    out_dir: str | Path = "build/notebooks",
+    cell_timeout: float | None = None,
+    notebook_timeout: float | None = None,
+    html: bool = False,
+) -> RunRecord:
+    """Execute a copy of a notebook and return what the run cost.
+
+    The copy of a failed run is kept beside the others as `NAME.failed.ipynb`.
+
+    Args:
+        path: The notebook; it is not changed.
+        size: One of `sizes.SIZES`; becomes the notebook's parameter `SIZE`.
+        parameters: Further parameters, by name; each must stand in the notebook's parameters cell.
+        out_dir: Folder for the executed copy. HTML pages go to the folder `pages` beside it.
+        cell_timeout: Seconds that one cell may take; the limit of the size if None.
+        notebook_timeout: Seconds that all cells may take together; likewise.
+        html: Whether to write a page to read as well.
+
+    Raises:
+        UserError: If the notebook, the size or a parameter is not one that can be run.
+        LessonFailed: If a cell failed, did not complete, or took too long.
+    """
+    source, out = Path(path).resolve(), Path(out_dir).resolve()
+    sizes.check(size)
+    book = nb.read(source)
+    nb.check_runnable(book, source.name)
+    values = nb.check_parameters(book, source.name, {**(parameters or {}), "SIZE": size})
+    cell_limit = LIMITS[size][0] if cell_timeout is None else cell_timeout
+    book_limit = LIMITS[size][1] if notebook_timeout is None else notebook_timeout
+
+    out.mkdir(parents=True, exist_ok=True)
+    executed, failed = out / source.name, out / f"{source.stem}.failed.ipynb"
+    began = time.monotonic()
+    with _watch(book_limit) as watch:
+        problem = _execute(source, failed, values, cell_limit, watch)
+    minutes = (time.monotonic() - began) / 60
+
+    if watch.expired:
+        problem = f"the notebook ran longer than its limit of {book_limit:g} s and was stopped"
+    result = nb.read(failed)
+    code = [c for c in result.cells if nb.is_code(c) and not nb.has_tag(c, *nb.ADDED_TAGS)]
+    broken = _first_incomplete(code)
+    if problem is not None or broken is not None:
+        raise LessonFailed(_sentence(source.name, code, broken, problem, failed))
+    os.replace(failed, executed)
+    page = nb.write_page(executed, out.parent / "pages") if html else None
+    return RunRecord(source.stem, size, minutes, watch.peak_bytes / 1e6, len(code), executed, page)
+
+
+def _execute(
+    source: Path,
+    target: Path,
+    values: Mapping[str, Scalar],
+    cell_limit: float | None,
+    watch: _Watch,
+) -> str | None:
+    """Run the notebook through papermill; return what it complained about, or None."""
+    import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    # papermill shows this copy while it runs; until the first cell has run it is the source.
+    nb.write_atomically(target, nbformat.writes(nb.read(source)))
+    try:
+        papermill.execute_notebook(
+            str(source),
+            str(target),
+            parameters=dict(values),
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            start_timeout=_KERNEL_START_SECONDS,
+            execution_timeout=None if cell_limit is None else max(1, round(cell_limit)),
+            kernel_manager_class=_kernel_manager(watch),
+            resources={"metadata": {"path": str(source.parent)}},
+        )
+    except PapermillExecutionError as error:
+        return f"it raised {error.ename}: {error.evalue}"
+    except CellTimeoutError:
+        return f"it ran longer than the limit of {cell_limit:g} s for one cell"
+    except DeadKernelError:
+        return "the kernel died: a crash in native code, too little memory, or exit() in the cell"
+    return None
+
+
+def _kernel_manager(watch: _Watch) -> type:
+    """Make the class that starts a kernel in this very Python and reports its process.
+
+    A kernelspec named python3 may point at another Python; papermill would follow it.
+    """
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    package_home = str(Path(__file__).resolve().parents[2])
+
+    class ThisPython(AsyncKernelManager):
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+            # At its usual level each kernel warns that it listens without encryption, on loopback.
+            command.append("--IPKernelApp.log_level=ERROR")
+            return KernelSpec(argv=command, display_name="Python 3", language="python")
+
+        async def start_kernel(self, **kwargs: Any) -> None:
+            environment = dict(kwargs.pop("env", os.environ))
+            path = [package_home, environment.get("PYTHONPATH", "")]
+            environment["PYTHONPATH"] = os.pathsep.join(p for p in path if p)
+            await super().start_kernel(env=environment, **kwargs)
+            watch.kernel = psutil.Process(self.provisioner.pid)
+
+    return ThisPython
+
+
+class _Watch:
+    """Looks at the kernel's processes while they run: their memory, and the time that is left."""
+
+    def __init__(self, limit: float | None):
+        self.kernel: psutil.Process | None = None
+        self.peak_bytes = 0
+        self.expired = False
+        self._deadline = None if limit is None else time.monotonic() + limit
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        while not self._done.wait(_SAMPLE_SECONDS):
+            processes = self._processes()
+            self.peak_bytes = max(self.peak_bytes, sum(map(_resident, processes)))
+            if self._deadline is not None and time.monotonic() > self._deadline and processes:
+                self.expired = True
+                for process in processes:  # killed, not interrupted: a cell may catch interrupts
+                    _kill(process)
+                return
+
+    def stop(self) -> None:
+        self._done.set()
+
+    def _processes(self) -> list[psutil.Process]:
+        if self.kernel is None:
+            return []
+        try:
+            return [self.kernel, *self.kernel.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+
+@contextmanager
+def _watch(limit: float | None):
+    """Watch the kernel in a thread for as long as the block runs."""
+    watch = _Watch(limit)
+    thread = threading.Thread(target=watch.run, name="dreamgym-watch", daemon=True)
+    thread.start()
+    try:
+        yield watch
+    finally:
+        watch.stop()
+        thread.join()
+
+
+def _resident(process: psutil.Process) -> int:
+    """Return the resident bytes of a process, 0 if it has just ended."""
+    try:
+        return process.memory_info().rss
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def _kill(process: psutil.Process) -> None:
+    """End a process that may have ended by itself in the meantime."""
+    try:
+        process.kill()
+    except psutil.NoSuchProcess:
+        return
+
+
+def _first_incomplete(code: list[nbformat.NotebookNode]) -> int | None:
+    """Return the index of the first code cell that did not complete, or None if all did."""
+    for index, cell in enumerate(code):
+        ended_badly = any(output.output_type == "error" for output in cell.outputs)
+        if cell.execution_count is None or ended_badly:
+            return index
+    return None
+
+
+def _sentence(
+    name: str,
+    code: list[nbformat.NotebookNode],
+    broken: int | None,
+    problem: str | None,
+    copy: Path,
+) -> str:
+    """Say which cell did not complete, why, and where to look."""
+    if broken is None:
+        where = f"{name} did not end well after its last cell"
+    else:
+        cell = code[broken]
+        where = f"{name}, code cell {broken + 1} of {len(code)} (`{nb.first_line(cell)}`)"
+        errors = [o for o in cell.outputs if o.output_type == "error"]
+        if problem is None and errors:
+            problem = f"it raised {errors[0].ename}: {errors[0].evalue}"
+    reason = problem or "it was never completed, although the kernel reported no error"
+    return f"{where}: {reason}. What ran is kept in {copy}."

@@ -1,0 +1,52 @@
+"""How big a run of a lesson is: `smoke` for tests, `lesson` for readers, `full` for results.
+
+A notebook carries one parameter, `SIZE`. Every number that depends on it stands here, so that a
+lesson has one text and the tests run exactly the cells that the reader runs.
+"""
+
+from __future__ import annotations
+
+from ..errors import UserError
+
+SIZES = ("smoke", "lesson", "full")
+
+Scalar = int | float | str | bool
+
+LESSON_SIZES: dict[str, dict[str, dict[str, Scalar]]] = {}
+"""Lesson name -> size -> the numbers of that run. Each lesson gives the same names in each size."""
+
+
+def check(size: str) -> str:
+    """Return `size` if it is one of `SIZES`.
+
+    Raises:
+        UserError: If it is not.
+    """
+    if size not in SIZES:
+        raise UserError(f"There is no size {size!r}: choose one of {', '.join(SIZES)}.")
+    return size
+
+
+def get(lesson: str, size: str) -> dict[str, Scalar]:
+    """Return the numbers of a lesson at a size, as a fresh dictionary.
+
+    Args:
+        lesson: The notebook's name without `.ipynb`.
+        size: One of `SIZES`.
+
+    Raises:
+        UserError: If the size does not exist, or the lesson has no numbers at it.
+    """
+    check(size)
+    if lesson not in LESSON_SIZES:
+        known = ", ".join(sorted(LESSON_SIZES)) or "none yet"
+        raise UserError(
+            f"No sizes are known for the lesson {lesson!r} (known: {known}). "
+            "Add it to LESSON_SIZES in dreamgym_nb/course/sizes.py."
+        )
+    if size not in LESSON_SIZES[lesson]:
+        raise UserError(
+            f"The lesson {lesson!r} has no numbers for the size {size!r}. "
+            "Add them to LESSON_SIZES in dreamgym_nb/course/sizes.py."
+        )
+    return dict(LESSON_SIZES[lesson][size])
