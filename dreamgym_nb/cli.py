@@ -1,6 +1,7 @@
 """The command `dreamgym`: is this machine ready, run lessons, reproduce recorded results.
 
-Exit codes: 0 done; 1 something ran and failed; 2 the command itself cannot be carried out as given.
+Exit codes: 0 done; 1 something ran and failed; 2 the command cannot be carried out as given;
+130 stopped with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"dreamgym: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("dreamgym: stopped; what was finished before is kept.", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,6 +96,8 @@ def _run(options: argparse.Namespace) -> int:
     from .course import notebook, runner
 
     parameters = dict(_parameter(text) for text in options.parameter)
+    for path in options.notebooks:  # a wrong name should not be found after an hour of the others
+        runner.check_run(path, options.size, parameters)
     failures = 0
     for path in options.notebooks:
         print(f"{path.stem} ({options.size}) …", flush=True)

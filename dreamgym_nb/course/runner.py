@@ -91,10 +91,7 @@ def run_notebook(
         LessonFailed: If a cell failed, did not complete, or took too long.
     """
     source, out = Path(path).resolve(), Path(out_dir).resolve()
-    sizes.check(size)
-    book = nb.read(source)
-    nb.check_runnable(book, source.name)
-    values = nb.check_parameters(book, source.name, {**(parameters or {}), "SIZE": size})
+    values = check_run(source, size, parameters)
     cell_limit = LIMITS[size][0] if cell_timeout is None else cell_timeout
     book_limit = LIMITS[size][1] if notebook_timeout is None else notebook_timeout
 
@@ -117,6 +114,26 @@ def run_notebook(
     return RunRecord(source.stem, size, minutes, watch.peak_bytes / 1e6, len(code), executed, page)
 
 
+def check_run(
+    path: str | Path, size: str, parameters: Mapping[str, Scalar] | None = None
+) -> dict[str, Scalar]:
+    """Check that a notebook can be run as asked, without running it; return what is set in it.
+
+    Args:
+        path: The notebook.
+        size: One of `sizes.SIZES`.
+        parameters: Further parameters, by name.
+
+    Raises:
+        UserError: If the notebook, the size or a parameter is not one that can be run.
+    """
+    source = Path(path).resolve()
+    book = nb.read(source)
+    nb.check_runnable(book, source.name)
+    values = {**(parameters or {}), "SIZE": sizes.check(size)}
+    return nb.check_parameters(book, source.name, values)
+
+
 def _execute(
     source: Path,
     target: Path,
@@ -129,8 +146,6 @@ def _execute(
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    # papermill shows this copy while it runs; until the first cell has run it is the source.
-    nb.write_atomically(target, nbformat.writes(nb.read(source)))
     try:
         papermill.execute_notebook(
             str(source),
@@ -245,8 +260,11 @@ def _kill(process: psutil.Process) -> None:
 def _first_incomplete(code: list[nbformat.NotebookNode]) -> int | None:
     """Return the index of the first code cell that did not complete, or None if all did."""
     for index, cell in enumerate(code):
+        # papermill clears the count of every cell at the start; a count alone says that the cell
+        # was begun, and the kernel's reply that it came to an end.
+        replied = "shell.execute_reply" in cell.metadata.get("execution", {})
         ended_badly = any(output.output_type == "error" for output in cell.outputs)
-        if cell.execution_count is None or ended_badly:
+        if cell.execution_count is None or not replied or ended_badly:
             return index
     return None
 
