@@ -1,0 +1,66 @@
+"""The policy: a language model that reads a transcript and writes the next action.
+
+The transcript is the task followed by observation and action turns; only the
+agent's own tokens are ever trained on, the world's are masked (Section 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from dreamgym_nb.experience import Trajectory
+from dreamgym_nb.language_model import LanguageModel
+from dreamgym_nb.prompts import action_text, first_turn, next_turn
+from dreamgym_nb.training import FitHistory, Sample, fit
+
+MAX_ACTION_TOKENS = 16
+
+
+def transcript(trajectory: Trajectory, lm: LanguageModel, whole_text: bool = False) -> Sample:
+    """A trajectory as a training sample: action tokens count, the world's do not.
+
+    Args:
+        trajectory: real or dreamed.
+        lm: whose tokens.
+        whole_text: count the world's tokens too (for the backbone).
+    """
+    segments: list[tuple[Sequence[int], bool]] = []
+    text = first_turn(trajectory.task.instruction, trajectory.observation)
+    for t in trajectory.transitions:
+        segments += [(lm.encode(text), whole_text), (lm.encode(action_text(t.action)), True)]
+        text = next_turn(t.observation)
+    return Sample.of(*segments)
+
+
+def imitate(
+    lm: LanguageModel,
+    trajectories: Sequence[Trajectory],
+    *,
+    steps: int,
+    learning_rate: float = 5e-4,
+    tokens_per_batch: int = 4096,
+    seed: int = 0,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> FitHistory:
+    """SFT: raise the probability of the actions of successful trajectories.
+
+    Raises:
+        ValueError: none of the trajectories succeeded.
+    """
+    good = [t for t in trajectories if t.success]
+    if not good:
+        raise ValueError("SFT imitates successes, and this log has none: collect a longer log.")
+    return fit(
+        lm,
+        [transcript(t, lm) for t in good],
+        steps=steps,
+        learning_rate=learning_rate,
+        tokens_per_batch=tokens_per_batch,
+        seed=seed,
+        progress=progress,
+    )
+
+
+def action_of(text: str) -> str:
+    """The action in what the agent wrote: without EOS and blanks at the ends."""
+    return text.split("<eos>", 1)[0].strip()

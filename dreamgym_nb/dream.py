@@ -1,0 +1,97 @@
+"""The dream: the experience model as a vector environment (step B of the loop).
+
+An agent cannot tell it from the real worlds: the same tasks, the same text,
+the same step limit, the same rule from observations to abstract states.  A
+batch of actions is one batched generation; no real transition is taken.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import torch
+
+from dreamgym_nb.experience import Source, Task, Trajectory, Turn
+from dreamgym_nb.experience_model import ExperienceModel, Question
+from dreamgym_nb.worlds.base import FAILURE
+from dreamgym_nb.worlds.vector import Row, VectorWorld
+
+Fold = Callable[[str, str, str], str]
+
+
+def start_from(log: Sequence[Trajectory]) -> Callable[[Task], str]:
+    """How episodes begin, read off the log: by task, else the commonest beginning.
+
+    Raises:
+        ValueError: the log is empty.
+    """
+    if not log:
+        raise ValueError("A dream begins as the log's episodes did, and this log is empty.")
+    known = {t.task.id: t.observation for t in log}
+    usual = Counter(t.observation for t in log).most_common(1)[0][0]
+    return lambda task: known.get(task.id, usual)
+
+
+class DreamWorld(VectorWorld):
+    """M_exp as a world.
+
+    Args:
+        model: the experience model, with its replay buffer.
+        fold: the real world's rule from observation to abstract state.
+        start: first observation of a task (see `start_from`).
+        num_envs: number of rows.
+        max_steps: step limit, as in the real world.
+        temperature: 0 for the likeliest outcome, above it sampled ones.
+        generator: source of randomness when sampling.
+    """
+
+    source: Source = "dream"
+
+    def __init__(
+        self,
+        model: ExperienceModel,
+        fold: Fold,
+        start: Callable[[Task], str],
+        num_envs: int,
+        max_steps: int = 10,
+        temperature: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(num_envs)
+        self.model, self.fold, self.start = model, fold, start
+        self.max_steps, self.temperature, self.generator = max_steps, temperature, generator
+
+    def _begin(self, tasks: Sequence[Task]) -> list[tuple[str, str]]:
+        self._tasks = list(tasks)
+        self._seen = [self.start(task) for task in tasks]
+        self._states = [self.fold("", "", o) for o in self._seen]
+        self._histories: list[tuple[Turn, ...]] = [() for _ in tasks]
+        return list(zip(self._seen, self._states, strict=True))
+
+    def _advance(self, rows: Sequence[int], actions: Sequence[str]) -> list[Row]:
+        questions = [
+            Question(self._tasks[i].instruction, self._histories[i], self._states[i], action)
+            for i, action in zip(rows, actions, strict=True)
+        ]
+        answers = self.model.imagine(questions, self.temperature, generator=self.generator)
+        done = []
+        for i, action, answer in zip(rows, actions, answers, strict=True):
+            said = answer.outcome
+            self._histories[i] = (*self._histories[i], (self._seen[i], action))
+            self._states[i] = self.fold(self._states[i], action, said.observation)
+            self._seen[i] = said.observation
+            limit = len(self._histories[i]) >= self.max_steps
+            done.append(
+                Row(
+                    observation=said.observation,
+                    state=self._states[i],
+                    # Rewards are outcome only: what is not the end pays nothing.
+                    reward=said.reward if said.terminated else 0.0,
+                    terminated=said.terminated,
+                    truncated=limit and not said.terminated,
+                    failed=said.observation.startswith(FAILURE),
+                    reasoning=said.reasoning,
+                )
+            )
+        return done

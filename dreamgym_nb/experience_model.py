@@ -1,0 +1,211 @@
+"""The reasoning experience model M_exp: a language model that is the world (Eq. 4, 5).
+
+``(s_{t+1}, r_{t+1}) = M_exp(R_t | history, k memories, task, state, action)``
+
+It is trained by plain next-token learning on what a teacher wrote about real
+transitions, the trace R* and then the outcome.  It writes the observation;
+the world's own rule, `fold`, makes the next abstract state of it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from dreamgym_nb.experience import Transition, Turn
+from dreamgym_nb.language_model import LanguageModel
+from dreamgym_nb.prompts import (
+    Format,
+    Outcome,
+    experience_prompt,
+    experience_target,
+    parse_target,
+)
+from dreamgym_nb.replay_buffer import ReplayBuffer
+from dreamgym_nb.training import FitHistory, Sample, fit
+from dreamgym_nb.worlds.base import FAILURE
+
+# What an unreadable answer means: nothing changes, reward 0, the episode goes on.
+UNREADABLE = Outcome("", f"{FAILURE} the page did not load", 0.0, False)
+
+
+@dataclass(frozen=True)
+class Question:
+    """One thing to imagine: the inputs of Eq. 4 but for the memories."""
+
+    instruction: str
+    history: tuple[Turn, ...]
+    state: str
+    action: str
+
+
+@dataclass(frozen=True)
+class Imagined:
+    """An answer of the experience model.
+
+    Attributes:
+        outcome: what it believes will happen.
+        memories: the transitions it had before it, with their cosine.
+        parsed: whether the text followed the format; if not, `outcome` is
+            `UNREADABLE`.
+    """
+
+    outcome: Outcome
+    memories: tuple[tuple[Transition, float], ...]
+    parsed: bool
+
+
+class ExperienceModel:
+    """M_exp: a language model, a replay buffer to remember with, and a format.
+
+    Args:
+        lm: the language model; trained in place by `fit`.
+        buffer: where memories come from.
+        format: which parts of Eq. 4 are used.
+        cache_size: greedy answers are remembered by their whole prompt.
+    """
+
+    def __init__(
+        self,
+        lm: LanguageModel,
+        buffer: ReplayBuffer,
+        format: Format | None = None,
+        cache_size: int = 50_000,
+    ) -> None:
+        self.lm, self.buffer, self.format = lm, buffer, format or Format()
+        self._answers: OrderedDict[str, tuple[Outcome, bool]] = OrderedDict()
+        self.cache_size = cache_size
+        self.asked = self.generated = self.unreadable = 0
+
+    # ---- learning (Eq. 5) ----------------------------------------------------------
+
+    def prompts(
+        self, questions: Sequence[Question], exclude: Sequence[str | None] | None = None
+    ) -> tuple[list[str], list[list[tuple[Transition, float]]]]:
+        """The prompt of each question, and the memories retrieved for it."""
+        pairs = [(q.state, q.action) for q in questions]
+        memories = self.buffer.retrieve(pairs, self.format.memories, exclude)
+        texts = [
+            experience_prompt(
+                q.instruction, q.history, q.state, q.action, [m for m, _ in found], self.format
+            )
+            for q, found in zip(questions, memories, strict=True)
+        ]
+        return texts, memories
+
+    def samples(
+        self, transitions: Sequence[Transition], whole_text: bool = False
+    ) -> list[Sample]:
+        """Training samples: the target's tokens count, the prompt's do not.
+
+        A transition never sees its own trajectory among its memories.
+
+        Args:
+            transitions: real ones, with the teacher's trace.
+            whole_text: count the prompt too (for the backbone, which is to
+                learn the language of the pages).
+        """
+        prompts, _ = self.prompts(
+            [Question(t.task.instruction, t.history, t.state, t.action) for t in transitions],
+            exclude=[t.trajectory for t in transitions],
+        )
+        return [
+            Sample.of(
+                (self.lm.encode(prompt), whole_text),
+                (
+                    self.lm.encode(
+                        experience_target(
+                            t.reasoning, t.observation, t.reward, t.terminated, self.format
+                        )
+                    ),
+                    True,
+                ),
+            )
+            for prompt, t in zip(prompts, transitions, strict=True)
+        ]
+
+    def fit(
+        self,
+        transitions: Sequence[Transition],
+        *,
+        steps: int,
+        learning_rate: float = 1e-3,
+        tokens_per_batch: int = 4096,
+        seed: int = 0,
+        progress: Callable[[int, int, float], None] | None = None,
+    ) -> FitHistory:
+        """Minimise Eq. 5 on real transitions; see `training.fit` for the options."""
+        samples = self.samples(transitions)
+        self._answers.clear()
+        return fit(
+            self.lm,
+            samples,
+            steps=steps,
+            learning_rate=learning_rate,
+            tokens_per_batch=tokens_per_batch,
+            seed=seed,
+            progress=progress,
+        )
+
+    # ---- dreaming (Eq. 4) ------------------------------------------------------------
+
+    def imagine(
+        self,
+        questions: Sequence[Question],
+        temperature: float = 0.0,
+        max_new_tokens: int = 160,
+        generator: torch.Generator | None = None,
+    ) -> list[Imagined]:
+        """What happens next, for a batch of questions in one generation.
+
+        Greedy answers (temperature 0) depend on the prompt alone, so equal
+        prompts are generated once and remembered.
+
+        Args:
+            questions: what to imagine.
+            temperature: 0 for the likeliest answer, above it a sampled one.
+            max_new_tokens: longer answers are cut and count as unreadable.
+            generator: source of randomness when sampling.
+        """
+        prompts, memories = self.prompts(questions)
+        self.asked += len(questions)
+        if temperature:
+            answers = self._write(prompts, temperature, max_new_tokens, generator)
+        else:
+            new = [p for p in dict.fromkeys(prompts) if p not in self._answers]
+            written = self._write(new, 0.0, max_new_tokens, None)
+            self._answers.update(zip(new, written, strict=True))
+            answers = [self._answers[p] for p in prompts]
+            while len(self._answers) > self.cache_size:
+                self._answers.popitem(last=False)
+        self.unreadable += sum(not parsed for _, parsed in answers)
+        return [
+            Imagined(outcome, tuple(found), parsed)
+            for (outcome, parsed), found in zip(answers, memories, strict=True)
+        ]
+
+    def _write(
+        self,
+        prompts: Sequence[str],
+        temperature: float,
+        max_new_tokens: int,
+        generator: torch.Generator | None,
+    ) -> list[tuple[Outcome, bool]]:
+        if not prompts:
+            return []
+        self.generated += len(prompts)
+        rows = [self.lm.encode(p) for p in prompts]
+        written = self.lm.generate(rows, max_new_tokens, temperature, generator=generator)
+        outcomes = [parse_target(self.lm.decode(g.tokens)) for g in written]
+        return [(o or UNREADABLE, o is not None) for o in outcomes]
+
+
+def draw(transitions: Sequence[Transition], n: int, seed: int = 0) -> list[Transition]:
+    """`n` transitions without repetition (all of them if there are fewer)."""
+    rng = np.random.default_rng(seed)
+    take = rng.permutation(len(transitions))[:n]
+    return [transitions[int(i)] for i in take]

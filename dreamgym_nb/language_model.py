@@ -1,0 +1,351 @@
+"""The language model behind agent and experience model: tokens, batches, a KV cache.
+
+Any causal language model of `transformers` fits.  The course's own is tiny: a
+Llama-style model of about a million parameters with a word-level tokenizer
+that falls back to bytes, so that no text is ever unknown to it.
+
+Generation keeps one key-value cache for a whole batch of episodes
+(`Session`): what an agent read in turn one is not read again in turn two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    DynamicCache,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+from dreamgym_nb.prompts import EOS, PHRASES
+
+PAD = "<pad>"
+SPACE = "▁"  # how a space is written inside a token, as in SentencePiece
+# Brackets and line ends get spaces before tokens are cut and lose them after, so
+# that `b12` in a page and in `click[b12]` is the same token.
+_SPACED = (("[", "[ "), ("]", " ]"), ("\n", " \n "), (EOS, f" {EOS}"))
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What was written for one row.
+
+    Attributes:
+        tokens: sampled token ids; the last is EOS unless the limit was hit.
+        logprobs: log π(token | what came before) of each, same length, under
+            the sampling temperature (temperature 1 for greedy).
+    """
+
+    tokens: list[int]
+    logprobs: list[float]
+
+
+def build_tokenizer(texts: Iterable[str], min_count: int = 2) -> PreTrainedTokenizerFast:
+    """A tokenizer whose tokens are the words of `texts`, with bytes for all else.
+
+    Args:
+        texts: what the models will read and write.
+        min_count: rarer words are left to the bytes.
+    """
+    words: Counter[str] = Counter()
+    for text in texts:
+        for old, new in _SPACED:
+            text = text.replace(old, new)
+        words.update(re.findall(r" ?(?:search\[|click\[|\$?[a-zA-Z0-9]+|\n|[^\sa-zA-Z0-9])", f" {text}"))
+    pieces = {w.replace(" ", SPACE) for w, n in words.items() if n >= min_count}
+    pieces |= {SPACE + p.replace(" ", SPACE) for p in PHRASES}
+    special = [PAD, EOS]
+    byte_pieces = [f"<0x{b:02X}>" for b in range(256)]
+    ordered = sorted(pieces - set(special))
+    # Every word costs the same, so the cut with the fewest tokens wins; bytes cost most.
+    vocab = [(s, 0.0) for s in special] + [(b, -20.0) for b in byte_pieces]
+    vocab += [(SPACE, -10.0)] + [(p, -1.0) for p in ordered if p != SPACE]
+    core = Tokenizer(models.Unigram(vocab, unk_id=0, byte_fallback=True))
+    core.normalizer = normalizers.Sequence([normalizers.Replace(a, b) for a, b in _SPACED[:3]])
+    core.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE, split=False)
+    undo = [decoders.Replace(b, a) for a, b in _SPACED[:3]]
+    spaces = decoders.Replace(SPACE, " ")
+    core.decoder = decoders.Sequence(
+        [decoders.ByteFallback(), decoders.Fuse(), spaces, *undo]
+    )
+    core.add_special_tokens(special)
+    return PreTrainedTokenizerFast(tokenizer_object=core, pad_token=PAD, eos_token=EOS)
+
+
+class LanguageModel:
+    """A causal language model and its tokenizer, used as one thing.
+
+    Args:
+        model: any `transformers` causal language model.
+        tokenizer: its tokenizer.
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.model, self.tokenizer = model, tokenizer
+        self.eos = int(tokenizer.eos_token_id)
+        pad = tokenizer.pad_token_id
+        self.pad = self.eos if pad is None else int(pad)
+        self._encoded: dict[str, list[int]] = {}
+
+    @classmethod
+    def tiny(
+        cls,
+        texts: Iterable[str],
+        seed: int = 0,
+        width: int = 128,
+        layers: int = 4,
+        heads: int = 4,
+        context: int = 2048,
+    ) -> LanguageModel:
+        """A Llama-style model from scratch with its own tokenizer.
+
+        Args:
+            texts: from which the vocabulary is taken.
+            seed: of the initial weights.
+            width: size of a hidden vector; the MLP is 2.75 times as wide.
+            layers: number of transformer blocks.
+            heads: attention heads; must divide `width`.
+            context: longest text in tokens.
+        """
+        tokenizer = build_tokenizer(texts)
+        config = LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=width,
+            intermediate_size=width * 11 // 4,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            num_key_value_heads=heads,
+            max_position_embeddings=context,
+            tie_word_embeddings=True,
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            bos_token_id=None,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = LlamaForCausalLM(config)
+        return cls(model.eval(), tokenizer)
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    def copy(self) -> LanguageModel:
+        """A second model with the same weights; training one leaves the other."""
+        twin = type(self.model)(self.model.config)
+        twin.load_state_dict(self.model.state_dict())
+        return LanguageModel(twin.to(self.device).eval(), self.tokenizer)
+
+    # ---- text and tokens ---------------------------------------------------------
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text`, without special ones added; remembered.
+
+        Texts are cut at line and turn borders only, so that encoding a
+        transcript turn by turn gives the same ids as encoding it at once.
+        """
+        if text not in self._encoded:
+            if len(self._encoded) > 200_000:
+                self._encoded.clear()
+            self._encoded[text] = self.tokenizer.encode(text, add_special_tokens=False)
+        return self._encoded[text]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of token ids, special tokens included."""
+        text = self.tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
+        return text.removeprefix(" ")
+
+    # ---- on disk -----------------------------------------------------------------
+
+    @property
+    def fingerprint(self) -> str:
+        """Short hash of the vocabulary: two models agree on tokens iff it is equal."""
+        vocabulary = sorted(self.tokenizer.get_vocab().items())
+        return hashlib.sha256(json.dumps(vocabulary).encode()).hexdigest()[:16]
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write model and tokenizer into `folder`, which is replaced as a whole."""
+        folder = Path(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        self.model.config.dreamgym_vocabulary = self.fingerprint
+        self.model.save_pretrained(draft)
+        self.tokenizer.save_pretrained(draft)
+        if folder.exists():
+            old = folder.with_name(f".{folder.name}.old")
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
+            draft.rename(folder)
+            shutil.rmtree(old)
+        else:
+            draft.rename(folder)
+        return folder
+
+    @classmethod
+    def load(cls, name_or_path: str | os.PathLike[str]) -> LanguageModel:
+        """Load a saved model, or any causal language model of the hub by its name.
+
+        Raises:
+            ValueError: the tokenizer in the folder is not the one that the
+                weights were trained with.
+        """
+        tokenizer = AutoTokenizer.from_pretrained(name_or_path)
+        model = AutoModelForCausalLM.from_pretrained(name_or_path, dtype=torch.float32)
+        language_model = cls(model.eval(), tokenizer)
+        made_with = getattr(model.config, "dreamgym_vocabulary", None)
+        if made_with not in (None, language_model.fingerprint):
+            raise ValueError(
+                f"The checkpoint in {name_or_path} was trained with another tokenizer "
+                f"(vocabulary {made_with}, found {language_model.fingerprint}). Copy the whole "
+                "folder, or train it again."
+            )
+        return language_model
+
+    # ---- generation --------------------------------------------------------------
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        batch_size: int = 128,
+        generator: torch.Generator | None = None,
+    ) -> list[Generation]:
+        """Continue each prompt until EOS or the limit.
+
+        Prompts are sorted by length so that batches hold little padding; the
+        order of the result is that of the prompts.
+
+        Args:
+            prompts: token ids, one list for each row.
+            max_new_tokens: limit on the tokens of one row.
+            temperature: 0 for greedy, otherwise sampling from softmax(logits/T).
+            batch_size: rows that are computed together.
+            generator: source of randomness for sampling.
+        """
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        written: list[Generation | None] = [None] * len(prompts)
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            session = Session(self, len(rows))
+            session.read([prompts[i] for i in rows])
+            for i, g in zip(rows, session.write(max_new_tokens, temperature, generator), strict=True):
+                written[i] = g
+        return written  # type: ignore[return-value]
+
+
+class Session:
+    """A batch of texts that grow together over one key-value cache.
+
+    Rows take turns: `read` adds given tokens to each row, `write` lets the
+    model continue each row until EOS.  Rows differ in length; shorter chunks
+    are padded on the left and the padding is masked, so every row sees its
+    own tokens only, at its own positions.
+
+    Args:
+        lm: the language model.
+        rows: size of the batch.
+    """
+
+    def __init__(self, lm: LanguageModel, rows: int) -> None:
+        self.lm = lm
+        self.cache = DynamicCache()
+        self.mask = torch.zeros(rows, 0, dtype=torch.long, device=lm.device)
+        self.lengths = torch.zeros(rows, dtype=torch.long, device=lm.device)
+        # The last token written is in the text but not yet in the cache.
+        self.pending: list[list[int]] = [[] for _ in range(rows)]
+        self.logits: torch.Tensor | None = None
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Drop all rows but these (their order is the new order)."""
+        if len(rows) == len(self.pending):
+            return
+        index = torch.tensor(list(rows), device=self.mask.device)
+        self.cache.batch_select_indices(index)
+        self.mask, self.lengths = self.mask[index], self.lengths[index]
+        self.pending = [self.pending[i] for i in rows]
+        self.logits = self.logits[index]
+
+    @torch.inference_mode()
+    def read(self, chunks: Sequence[Sequence[int]]) -> None:
+        """Add the tokens of `chunks`, one non-empty list for each row."""
+        chunks = [p + list(c) for p, c in zip(self.pending, chunks, strict=True)]
+        self.pending = [[] for _ in chunks]
+        width = max(len(c) for c in chunks)
+        pads = [width - len(c) for c in chunks]
+        ids = torch.tensor([[self.lm.pad] * p + c for p, c in zip(pads, chunks, strict=True)])
+        real = torch.tensor([[0] * p + [1] * len(c) for p, c in zip(pads, chunks, strict=True)])
+        self._forward(ids.to(self.mask.device), real.to(self.mask.device))
+
+    def _forward(self, ids: torch.Tensor, real: torch.Tensor) -> None:
+        positions = (self.lengths[:, None] + real.cumsum(1) - 1).clamp(min=0)
+        self.mask = torch.cat([self.mask, real], dim=1)
+        out = self.lm.model(
+            input_ids=ids,
+            attention_mask=self.mask,
+            position_ids=positions,
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        self.lengths = self.lengths + real.sum(1)
+        self.logits = out.logits[:, -1].float()
+
+    @torch.inference_mode()
+    def write(
+        self,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> list[Generation]:
+        """Let the model continue every row until EOS or `max_new_tokens`.
+
+        Returns:
+            Tokens and log-probabilities, one `Generation` for each row.
+        """
+        rows = len(self.pending)
+        tokens: list[list[int]] = [[] for _ in range(rows)]
+        logprobs: list[list[float]] = [[] for _ in range(rows)]
+        live = list(range(rows))
+        for step in range(max_new_tokens):
+            scaled = torch.log_softmax(self.logits / (temperature or 1.0), dim=-1)
+            if temperature:
+                choice = torch.multinomial(scaled.exp(), 1, generator=generator)
+            else:
+                choice = scaled.argmax(dim=-1, keepdim=True)
+            picked, lp = choice[:, 0].tolist(), scaled.gather(1, choice)[:, 0].tolist()
+            for i in live:
+                tokens[i].append(picked[i])
+                logprobs[i].append(lp[i])
+            live = [i for i in live if picked[i] != self.lm.eos]
+            if not live or step == max_new_tokens - 1:
+                break
+            # Finished rows are fed padding, masked: it leaves no trace in them.
+            real = torch.zeros_like(choice)
+            real[live] = 1
+            self._forward(torch.where(real > 0, choice, self.lm.pad), real)
+        self.pending = [t[-1:] for t in tokens]
+        return [Generation(t, lp) for t, lp in zip(tokens, logprobs, strict=True)]

@@ -1,0 +1,135 @@
+"""Every text format that a model reads or writes, in one place.
+
+Three formats, all plain text:
+
+* the agent's transcript: the task, then observation and action turns;
+* the experience model's prompt, the right-hand side of Eq. 4: memories, task,
+  history, state, action;
+* its target: reasoning, next observation, reward, done.
+
+A target that does not parse is no crash: `parse_target` says so, and the
+dream gives it a meaning (nothing changes, reward 0) and counts it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dreamgym_nb.experience import Transition, Turn
+
+TASK, OBSERVATION, ACTION = "Task:", "\nObservation:", "\nAction:"
+MEMORY, BEFORE, STATE, GIVES = "Memory:", "\nBefore:", "\nState:", "\ngives"
+REASONING, NEXT, REWARD, DONE = "\nReasoning:", "\nNext:", "\nReward:", "\nDone:"
+EOS = "<eos>"  # ends every action and every target
+
+# Written as one token each by the tiny tokenizer: markers, and the words that always go together.
+PHRASES = tuple(
+    p.replace("\n", "\n ").strip(" ")
+    for p in (TASK, OBSERVATION, ACTION, MEMORY, BEFORE, STATE, GIVES, REASONING, NEXT, REWARD)
+) + ("\n Done: no", "\n Done: yes", "search page", "back to search", "< prev", "next >", "buy now")
+
+
+@dataclass(frozen=True)
+class Format:
+    """What the experience model reads and writes; each part of Eq. 4 has its switch.
+
+    Attributes:
+        memories: k, how many retrieved transitions stand in the prompt.
+        history: how many earlier actions stand in the prompt.
+        reasoning: whether the trace R_t is written before the outcome.
+    """
+
+    memories: int = 1
+    history: int = 2
+    reasoning: bool = True
+
+
+def first_turn(instruction: str, observation: str) -> str:
+    """The transcript up to the first action."""
+    return f"{TASK} {instruction}{OBSERVATION} {observation}{ACTION}"
+
+
+def next_turn(observation: str) -> str:
+    """What the world adds to the transcript after an action."""
+    return f"{OBSERVATION} {observation}{ACTION}"
+
+
+def action_text(action: str) -> str:
+    """What the agent adds to the transcript; ends with EOS."""
+    return f" {action}{EOS}"
+
+
+def memory_text(memory: Transition) -> str:
+    """One retrieved transition d_j: where, what was done, what it gave."""
+    where = memory.state.split("\n", 1)[0]
+    return f"{MEMORY} {where}{ACTION} {memory.action}{GIVES} {memory.observation}"
+
+
+def experience_prompt(
+    instruction: str,
+    history: Sequence[Turn],
+    state: str,
+    action: str,
+    memories: Sequence[Transition],
+    format: Format,
+) -> str:
+    """The prompt of M_exp, Eq. 4: ``{d_j}, τ, H_t, s_t, a_t``.
+
+    Args:
+        instruction: the task τ.
+        history: turns so far, oldest first.
+        state: abstract state s_t.
+        action: action a_t.
+        memories: retrieved transitions, best first; the best is written last,
+            nearest to the state.
+        format: which parts are written.
+    """
+    parts = [memory_text(m) + "\n" for m in reversed(memories[: format.memories])]
+    parts.append(f"{TASK} {instruction}")
+    if format.history:
+        parts.append(f"{BEFORE} " + " ".join(a for _, a in history[-format.history :]))
+    parts.append(f"{STATE} {state}{ACTION} {action}")
+    return "".join(parts).replace(f"{BEFORE} \n", f"{BEFORE}\n")
+
+
+def experience_target(
+    reasoning: str, observation: str, reward: float, terminated: bool, format: Format
+) -> str:
+    """The target of M_exp, Eq. 5: the trace, then the outcome; ends with EOS."""
+    trace = f"{REASONING} {reasoning}" if format.reasoning else ""
+    done = "yes" if terminated else "no"
+    return f"{trace}{NEXT} {observation}{REWARD} {reward:g}{DONE} {done}{EOS}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the experience model said will happen.
+
+    Attributes:
+        reasoning: the trace R_t, empty without reasoning.
+        observation: the next observation.
+        reward: 0.0 or 1.0.
+        terminated: the episode is over.
+    """
+
+    reasoning: str
+    observation: str
+    reward: float
+    terminated: bool
+
+
+_TARGET = re.compile(
+    rf"(?:{REASONING}(?P<r>.*?))?{NEXT} ?(?P<o>.*){REWARD} (?P<w>[01]){DONE} (?P<d>yes|no)",
+    re.DOTALL,
+)
+
+
+def parse_target(text: str) -> Outcome | None:
+    """Read a written target; None where it does not follow the format."""
+    match = _TARGET.fullmatch(text.removesuffix(EOS))
+    if match is None or not match["o"].strip():
+        return None
+    reasoning = (match["r"] or "").strip()
+    return Outcome(reasoning, match["o"], float(match["w"]), match["d"] == "yes")

@@ -1,0 +1,163 @@
+"""Supervised training of a language model on given tokens: Eq. 5's loss and its loop.
+
+Backbone, experience model and agent start are all trained here; they differ
+only in which tokens count.  The loss is the mean negative log-likelihood of
+the counted tokens.  Batches hold sequences of similar length, because on a
+CPU every padded token costs as much as a real one.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from dreamgym_nb.language_model import LanguageModel
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training text.
+
+    Attributes:
+        tokens: token ids.
+        counted: for each token whether its prediction counts in the loss.
+    """
+
+    tokens: tuple[int, ...]
+    counted: tuple[bool, ...]
+
+    @classmethod
+    def of(cls, *segments: tuple[Sequence[int], bool]) -> Sample:
+        """A sample of segments ``(tokens, counted)``, one after the other."""
+        tokens = tuple(t for ids, _ in segments for t in ids)
+        return cls(tokens, tuple(c for ids, c in segments for _ in ids))
+
+
+@dataclass
+class FitHistory:
+    """What happened in training, one value for each update.
+
+    Attributes:
+        loss: mean negative log-likelihood of the counted tokens, nats.
+        tokens: tokens read so far.
+        seconds: since the start.
+        interrupted: stopped by hand; the model keeps what it had learned.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    interrupted: bool = False
+
+
+def collate(
+    samples: Sequence[Sample], pad: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Samples as tensors, padded on the right.
+
+    Returns:
+        ids, attention mask and counted mask, each (batch, longest).
+    """
+    width = max(len(s.tokens) for s in samples)
+    ids = torch.full((len(samples), width), pad)
+    mask = torch.zeros(len(samples), width, dtype=torch.long)
+    counted = torch.zeros(len(samples), width, dtype=torch.bool)
+    for i, s in enumerate(samples):
+        ids[i, : len(s.tokens)] = torch.tensor(s.tokens)
+        mask[i, : len(s.tokens)] = 1
+        counted[i, : len(s.tokens)] = torch.tensor(s.counted)
+    return ids, mask, counted
+
+
+def token_loss(lm: LanguageModel, samples: Sequence[Sample]) -> torch.Tensor:
+    """Mean over the counted tokens of ``−log P(token | tokens before it)``, a scalar."""
+    ids, mask, counted = (t.to(lm.device) for t in collate(samples, lm.pad))
+    logits = lm.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    # The prediction of token t is made at position t-1.
+    return torch.nn.functional.cross_entropy(logits[:, :-1][counted[:, 1:]], ids[:, 1:][counted[:, 1:]])
+
+
+def length_batches(
+    lengths: Sequence[int], tokens_per_batch: int, rng: np.random.Generator
+) -> list[list[int]]:
+    """Indices of one pass, in batches of similar length and about `tokens_per_batch` tokens."""
+    noisy = np.asarray(lengths) * rng.uniform(0.9, 1.1, len(lengths))
+    batches: list[list[int]] = [[]]
+    longest = 0
+    for i in np.argsort(noisy):
+        longest = max(longest, lengths[i])
+        if batches[-1] and longest * (len(batches[-1]) + 1) > tokens_per_batch:
+            batches.append([])
+            longest = lengths[i]
+        batches[-1].append(int(i))
+    rng.shuffle(batches)
+    return batches
+
+
+def fit(
+    lm: LanguageModel,
+    samples: Sequence[Sample],
+    *,
+    steps: int,
+    learning_rate: float,
+    tokens_per_batch: int = 4096,
+    warmup: float = 0.1,
+    seed: int = 0,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> FitHistory:
+    """Minimise the token loss with AdamW, linear warm-up, then cosine to a tenth.
+
+    Interrupting it (Ctrl-C, the stop button) ends training early and keeps
+    the weights reached so far; the history says so.
+
+    Args:
+        lm: trained in place.
+        samples: what to learn.
+        steps: number of updates.
+        learning_rate: its peak.
+        tokens_per_batch: tokens of one update, padding included.
+        warmup: share of the steps with rising learning rate.
+        seed: order of the batches.
+        progress: called with (step, steps, loss) after each update.
+
+    Raises:
+        ValueError: no samples.
+    """
+    if not samples:
+        raise ValueError("There is nothing to train on: the list of samples is empty.")
+    rng = np.random.default_rng(seed)
+    lengths = [len(s.tokens) for s in samples]
+    optimizer = torch.optim.AdamW(
+        lm.model.parameters(), lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.01
+    )
+    history, queue, start = FitHistory(), [], time.perf_counter()
+    lm.model.train()
+    try:
+        for step in range(steps):
+            share = step / max(1, steps)
+            rate = (share / warmup) if share < warmup else 0.55 + 0.45 * math.cos(math.pi * share)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate * max(rate, 1 / steps)
+            queue = queue or length_batches(lengths, tokens_per_batch, rng)
+            batch = [samples[i] for i in queue.pop()]
+            loss = token_loss(lm, batch)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(lm.model.parameters(), 1.0)
+            optimizer.step()
+            history.loss.append(loss.item())
+            read = history.tokens[-1] if history.tokens else 0
+            history.tokens.append(read + sum(len(s.tokens) for s in batch))
+            history.seconds.append(time.perf_counter() - start)
+            if progress is not None:
+                progress(step + 1, steps, history.loss[-1])
+    except KeyboardInterrupt:
+        history.interrupted = True
+        print(f"Stopped after {len(history.loss)} of {steps} updates; what was learned is kept.")
+    lm.model.eval()
+    return history

@@ -1,0 +1,28 @@
+"""The real worlds, by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dreamgym_nb.worlds.base import FAILURE, World, collect_log, play
+from dreamgym_nb.worlds.shop import Shop
+
+WORLDS: dict[str, type[World]] = {"shop": Shop}
+
+
+def make_world(name: str, **options: Any) -> World:
+    """The world of that name.
+
+    Args:
+        name: ``"shop"``.
+        options: passed to the world, such as ``seed``.
+
+    Raises:
+        ValueError: there is no such world.
+    """
+    if name not in WORLDS:
+        raise ValueError(f"There is no world {name!r}; the worlds are {sorted(WORLDS)}.")
+    return WORLDS[name](**options)
+
+
+__all__ = ["FAILURE", "WORLDS", "Shop", "World", "collect_log", "make_world", "play"]

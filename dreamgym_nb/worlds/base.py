@@ -1,0 +1,263 @@
+"""What every world is: a Gymnasium environment of text in and text out.
+
+Real, dreamed and corrupted worlds obey this one contract, so that every
+agent, rollout and plot works on each.  A world adds to Gymnasium
+
+* tasks with disjoint splits, ``tasks("train")`` and ``tasks("test")``;
+* ``fold``, the pure rule that turns raw observations into the abstract state
+  (the paper's meta-representation, Section 2); the dream uses the same rule;
+* ``teacher``, which writes the reasoning trace R*, and ``act``, the
+  behaviours (an expert and worse ones) from which offline logs are made;
+* ``real_steps``, because every real transition is counted.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Text
+
+from dreamgym_nb.experience import Task, Trajectory, Transition, Turn
+
+SPLITS = ("train", "test")
+PRINTABLE = "".join(chr(c) for c in range(32, 127)) + "\n"
+MAX_ACTION_CHARS = 200  # longer actions are refused by the world, not cut
+
+# The first words of every failure; what follows says why.
+FAILURE = "nothing happens:"
+
+
+class World(gymnasium.Env[str, str]):
+    """A text world with tasks, a teacher and a step counter.
+
+    A subclass sets `name` and `max_steps` and writes the abstract methods.
+    Its `_begin` and `_apply` hold the world itself; `reset` and `step` keep
+    the books, the same for all worlds.
+
+    Attributes:
+        name: the world's name, as in ``Task.world``.
+        max_steps: the step limit; reaching it truncates.
+        real_steps: real transitions taken since this object was made.
+        task: the present task.
+        state: the present abstract state.
+        history: the turns so far.
+    """
+
+    name: str
+    max_steps: int
+    metadata = {"render_modes": ["ansi"]}
+
+    def __init__(self) -> None:
+        self.action_space = Text(max_length=MAX_ACTION_CHARS, min_length=0, charset=PRINTABLE)
+        self.observation_space = Text(max_length=8000, min_length=1, charset=PRINTABLE)
+        self.render_mode = "ansi"
+        self.real_steps = 0
+        self.task: Task | None = None
+        self.state = self.observation = ""
+        self.history: tuple[Turn, ...] = ()
+        self._over = True
+
+    # ---- what a world must say -------------------------------------------------
+
+    @abstractmethod
+    def tasks(self, split: str) -> Sequence[Task]:
+        """The tasks of a split, ``"train"`` or ``"test"``; no task is in both."""
+
+    @abstractmethod
+    def _begin(self, task: Task) -> str:
+        """Start an episode of `task`; returns the first observation."""
+
+    @abstractmethod
+    def _apply(self, action: str) -> tuple[str, float, bool, dict[str, Any]]:
+        """Do `action`; returns (observation, reward, terminated, info)."""
+
+    @abstractmethod
+    def admissible_actions(self) -> list[str]:
+        """The actions that would work now."""
+
+    @abstractmethod
+    def fold(self, state: str, action: str, observation: str) -> str:
+        """The abstract state after `action` in `state` was answered by `observation`.
+
+        Pure: the same for real and for dreamed observations.  At the start
+        `state` and `action` are empty.
+        """
+
+    @abstractmethod
+    def teacher(self, task: Task, state: str, action: str) -> str:
+        """The reasoning trace R*: why `action` in `state` has the effect it has.
+
+        Pure in its arguments, so that a stored log can be annotated; a large
+        language model can take its place.
+        """
+
+    @abstractmethod
+    def act(self, behaviour: str, rng: np.random.Generator) -> str:
+        """The next action of `behaviour` in the present episode."""
+
+    @property
+    @abstractmethod
+    def behaviours(self) -> Mapping[str, float]:
+        """The behaviours of the offline log and their usual shares."""
+
+    # ---- the books -------------------------------------------------------------
+
+    def task_by_id(self, id: str) -> Task:
+        """The task of that id.
+
+        Raises:
+            ValueError: no split has it.
+        """
+        for split in SPLITS:
+            for task in self.tasks(split):
+                if task.id == id:
+                    return task
+        example = self.tasks("train")[0].id
+        raise ValueError(f"The {self.name} has no task {id!r}; an id looks like {example!r}.")
+
+    def reset(
+        self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[str, dict[str, Any]]:
+        """Start an episode.
+
+        Args:
+            seed: for the choice of a task where `options` names none.
+            options: ``{"task": Task or id}``; without it a random training task.
+
+        Returns:
+            The first observation and ``info``.
+
+        Raises:
+            ValueError: unknown task id, or a task of another world.
+        """
+        super().reset(seed=seed)
+        task = (options or {}).get("task")
+        if task is None:
+            choices = self.tasks("train")
+            task = choices[int(self.np_random.integers(len(choices)))]
+        elif isinstance(task, str):
+            task = self.task_by_id(task)
+        if task.world != self.name:
+            raise ValueError(
+                f"Task {task.id!r} belongs to the world {task.world!r}, not to {self.name!r}."
+            )
+        self.task, self.history, self._over = task, (), False
+        self.observation = self._begin(task)
+        self.state = self.fold("", "", self.observation)
+        return self.observation, self._info(success=False, failed=False)
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        """Take one real step; it is counted in `real_steps`.
+
+        An unknown or impossible action never raises: nothing happens, the
+        reward is 0 and the observation says why.
+
+        Raises:
+            RuntimeError: the episode is over or none was started.
+        """
+        if self._over:
+            raise RuntimeError("The episode is over (or none was started): call reset first.")
+        self.real_steps += 1
+        before = self.observation
+        observation, reward, terminated, info = self._apply(str(action))
+        self.state = self.fold(self.state, action, observation)
+        self.history = (*self.history, (before, action))
+        self.observation = observation
+        truncated = not terminated and len(self.history) >= self.max_steps
+        self._over = terminated or truncated
+        failed = observation.startswith(FAILURE)
+        return (
+            observation,
+            reward,
+            terminated,
+            truncated,
+            {**self._info(success=reward >= 1.0, failed=failed), **info},
+        )
+
+    def _info(self, *, success: bool, failed: bool) -> dict[str, Any]:
+        return {
+            "task": self.task,
+            "state": self.state,
+            "admissible_actions": [] if self._over else self.admissible_actions(),
+            "success": success,
+            "failed": failed,
+        }
+
+    def render(self) -> str:
+        """The present abstract state as text."""
+        return self.state
+
+
+def collect_log(
+    world: World,
+    tasks: Sequence[Task],
+    episodes: int,
+    seed: int,
+    mix: Mapping[str, float] | None = None,
+) -> list[Trajectory]:
+    """Let the behaviours of a world act and write down what happens (step A of the loop).
+
+    Args:
+        world: the real world; its `real_steps` grow by the length of the log.
+        tasks: the tasks to act on, drawn with replacement.
+        episodes: number of trajectories.
+        seed: fixes tasks, behaviours and actions.
+        mix: share of each behaviour; ``world.behaviours`` when omitted.
+
+    Returns:
+        The trajectories, each step annotated with the teacher's trace R*.
+
+    Raises:
+        ValueError: a behaviour that the world does not have.
+    """
+    mix = dict(mix or world.behaviours)
+    unknown = set(mix) - set(world.behaviours)
+    if unknown:
+        raise ValueError(
+            f"The {world.name} has no behaviour {sorted(unknown)}; it has {list(world.behaviours)}."
+        )
+    rng = np.random.default_rng(seed)
+    names, shares = list(mix), np.array(list(mix.values()), float)
+    drawn = rng.choice(len(names), size=episodes, p=shares / shares.sum())
+    return [
+        play(
+            world,
+            tasks[int(rng.integers(len(tasks)))],
+            lambda w, b=names[b]: w.act(b, rng),
+            id=f"log{seed}/{i:05d}",
+            behaviour=names[b],
+        )
+        for i, b in enumerate(drawn)
+    ]
+
+
+def play(world: World, task: Task, policy: Any, *, id: str, behaviour: str) -> Trajectory:
+    """Play one episode of `task` with ``policy(world) -> action`` and record it."""
+    first, _ = world.reset(options={"task": task})
+    start, transitions, truncated, terminated = world.state, [], False, False
+    while not (terminated or truncated):
+        state, history = world.state, world.history
+        action = policy(world)
+        reasoning = world.teacher(task, state, action)
+        observation, reward, terminated, truncated, info = world.step(action)
+        transitions.append(
+            Transition(
+                task=task,
+                history=history,
+                state=state,
+                action=action,
+                reasoning=reasoning,
+                observation=observation,
+                next_state=world.state,
+                reward=reward,
+                terminated=terminated,
+                source="real",
+                trajectory=id,
+                failed=info["failed"],
+            )
+        )
+    return Trajectory(id, task, first, start, tuple(transitions), truncated, behaviour)

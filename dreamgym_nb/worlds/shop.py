@@ -1,0 +1,393 @@
+"""The shop: WebShop's task and grammar in miniature, with an exact engine.
+
+Actions are ``search[words]`` and ``click[thing]``.  Pages are WebShop's:
+a search page; results, a few on a page, with ``next >`` and ``< prev``; item
+pages with options and ``buy now``.  Buying ends the episode; the reward is 1
+when WebShop's rule (catalogue.judge) gives the full score, otherwise 0.
+
+What an agent sees is an abstract listing.  Two events get one short line
+instead of a whole page, an option that was chosen and an action that failed;
+`fold` turns lines and pages into the abstract state, which adds what raw
+pages do not show: the query, the chosen options, and the page one came from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dreamgym_nb.experience import Task
+from dreamgym_nb.worlds.base import FAILURE, MAX_ACTION_CHARS, SPLITS, World
+from dreamgym_nb.worlds.catalogue import (
+    NOUNS,
+    OPTIONS,
+    Product,
+    Search,
+    Verdict,
+    generate_products,
+    generate_tasks,
+    judge,
+)
+
+SEARCH_PAGE = "search page"
+BACK, PREV, NEXT, BUY = "back to search", "< prev", "next >", "buy now"
+BEHIND = "\nbehind:\n"
+CHOSEN = "chosen "
+NOT_HERE = f"{FAILURE} that is not on this page"
+NO_ACTION = f"{FAILURE} an action is search[words] or click[thing]"
+QUERY_WORDS = 8  # a longer query is cut, as search boxes do
+
+_ACTION = re.compile(r"(search|click)\[(.*)\]", re.DOTALL)
+
+
+def parse_action(action: str) -> tuple[str, str] | None:
+    """Split ``verb[thing]``; None for anything else.
+
+    Case and outer blanks do not matter, as upstream.
+    """
+    match = _ACTION.fullmatch(action.strip().lower())
+    if match is None or len(action) > MAX_ACTION_CHARS:
+        return None
+    thing = " ".join(match[2].split())
+    return (match[1], thing) if thing else None
+
+
+class Shop(World):
+    """The shop world.
+
+    Args:
+        seed: which generated catalogue; tasks follow from it.
+        products: a catalogue from elsewhere instead of the generated one.
+        tasks: its tasks by split; needed with `products`.
+        page_size: results on a page (WebShop has 10).
+        max_steps: step limit.
+
+    Raises:
+        ValueError: products without tasks, or tasks in two splits.
+    """
+
+    name = "shop"
+
+    def __init__(
+        self,
+        seed: int = 0,
+        products: Sequence[Product] | None = None,
+        tasks: Mapping[str, Sequence[Task]] | None = None,
+        page_size: int = 4,
+        max_steps: int = 10,
+    ) -> None:
+        super().__init__()
+        if (products is None) != (tasks is None):
+            raise ValueError("Give products and tasks together, or neither.")
+        self.products = list(products) if products is not None else generate_products(seed)
+        self._tasks = dict(tasks) if tasks is not None else generate_tasks(self.products, seed)
+        self.by_id = {p.id.lower(): p for p in self.products}
+        self.search = Search(self.products)
+        self.page_size, self.max_steps = page_size, max_steps
+        self._visited: list[str] = []
+
+    def tasks(self, split: str) -> Sequence[Task]:
+        """The tasks of ``"train"`` or ``"test"``; no (kind, options) is in both."""
+        if split not in self._tasks:
+            raise ValueError(f"There is no split {split!r}; the splits are {SPLITS}.")
+        return self._tasks[split]
+
+    # ---- the engine: where one is (page, query, item, options) and its pages ----
+
+    def _begin(self, task: Task) -> str:
+        self._query, self._page, self._item = "", 0, None
+        self._results: list[Product] = []
+        self._chosen: dict[str, str] = {}
+        self._text: str | None = None
+        self._visited, self._queries = [], []
+        return SEARCH_PAGE
+
+    def _apply(self, action: str) -> tuple[str, float, bool, dict[str, Any]]:
+        parsed = parse_action(action)
+        if parsed is None:
+            return NO_ACTION, 0.0, False, {}
+        verb, thing = parsed
+        if verb == "search":
+            return self._search(thing), 0.0, False, {}
+        if thing not in self._clickables():
+            return NOT_HERE, 0.0, False, {}
+        if thing == BUY:
+            verdict = judge(self._item, self._chosen, self.task.goal)
+            success = verdict.score >= 1.0
+            info = {"score": verdict.score, "verdict": verdict}
+            return f"you bought {self._item.id}", float(success), True, info
+        return self._click(thing), 0.0, False, {}
+
+    def _search(self, words: str) -> str:
+        self._query = " ".join(words.split()[:QUERY_WORDS])
+        self._queries.append(self._query)
+        self._results, self._page, self._item = self.search(self._query), 1, None
+        return self._results_page()
+
+    def _click(self, thing: str) -> str:
+        if thing == BACK:
+            self._query, self._page, self._item, self._text = "", 0, None, None
+            return SEARCH_PAGE
+        if thing == NEXT or (thing == PREV and self._item is None):
+            self._page += 1 if thing == NEXT else -1
+            return self._results_page()
+        if thing == PREV and self._text is None:
+            self._item = None
+            return self._results_page()
+        if thing == PREV:
+            self._text = None
+            return self._item_page()
+        if self._item is None:
+            self._item, self._chosen = self.by_id[thing], {}
+            self._visited.append(thing)
+            return self._item_page()
+        for name, values in self._item.options.items():
+            if thing in values:
+                self._chosen[name] = thing
+                return f"{CHOSEN}{name} {thing}"
+        self._text = thing
+        return "\n".join([f"{thing} of {self._item.id}", dict(self._item.texts)[thing], PREV])
+
+    def _pages(self) -> int:
+        return max(1, -(-len(self._results) // self.page_size))
+
+    def _rows(self) -> list[Product]:
+        first = (self._page - 1) * self.page_size
+        return self._results[first : first + self.page_size]
+
+    def _buttons(self) -> list[str]:
+        if self._item is None and self._page == 0:
+            return []
+        if self._item is None:
+            prev, next_ = self._page > 1, self._page < self._pages()
+            return [BACK] + [PREV] * prev + [NEXT] * next_
+        if self._text is not None:
+            return [PREV]
+        return [BACK, PREV, *dict(self._item.texts), BUY]
+
+    def _clickables(self) -> list[str]:
+        if self._item is None:
+            return self._buttons() + [p.id.lower() for p in (self._rows() if self._page else ())]
+        options = [v for values in self._item.options.values() for v in values]
+        return self._buttons() + ([] if self._text is not None else options)
+
+    def _results_page(self) -> str:
+        rows = [f"{p.id} {p.title} ${p.price:g}" for p in self._rows()]
+        head = f"page {self._page} of {self._pages()}"
+        return "\n".join([head, *(rows or ["no results"]), " | ".join(self._buttons())])
+
+    def _item_page(self) -> str:
+        item = self._item
+        options = [f"{name}: {' '.join(values)}" for name, values in item.options.items()]
+        head = f"item {item.id} {item.title} ${item.price:g}"
+        return "\n".join([head, *options, " | ".join(self._buttons())])
+
+    def admissible_actions(self) -> list[str]:
+        """Clicks that work now; on the search page also ``search[words]``."""
+        search = ["search[words]"] if self._page == 0 else []
+        return search + [f"click[{thing}]" for thing in self._clickables()]
+
+    # ---- the abstract state -----------------------------------------------------
+
+    def fold(self, state: str, action: str, observation: str) -> str:
+        """Abstract state: the page, the query, the chosen options and the page behind.
+
+        A failure changes nothing; ``chosen NAME VALUE`` replaces that option's
+        entry; a page takes the place of the page.
+        """
+        if observation.startswith(FAILURE):
+            return state
+        if observation.startswith(CHOSEN):
+            return _choose(state, observation)
+        if observation.startswith("page "):
+            parsed = parse_action(action)
+            if parsed and parsed[0] == "search":
+                query = " ".join(parsed[1].split()[:QUERY_WORDS])
+            else:  # another page of the same results, or the way back to them
+                found = re.search(r"results for (.*)", state)
+                query = found[1] if found else ""
+            return f"results for {query}\n{observation}"
+        if observation.startswith("item "):
+            if state.startswith("item ") or BEHIND not in state:
+                behind = state
+            else:  # back from a text page: the item page lay behind it
+                return state.split(BEHIND, 1)[1]
+            return f"{observation}\n{CHOSEN}nothing{BEHIND}{behind}"
+        if " of " in observation.split("\n")[0] and state.startswith("item "):
+            return f"{observation}{BEHIND}{state}"
+        return observation
+
+    # ---- the teacher ------------------------------------------------------------
+
+    def teacher(self, task: Task, state: str, action: str) -> str:
+        """Trace R*: is the thing on the page, and for a purchase wanted against got."""
+        parsed = parse_action(action)
+        if parsed is None:
+            return "this is no action"
+        verb, thing = parsed
+        if verb == "search":
+            return "the shop lists what matches the words"
+        head, _, _ = state.partition(BEHIND)
+        offered = clickables(head)
+        # First what there is, then whether the thing is among it: a model that
+        # has to list the page before it judges is not led astray by a memory.
+        page = f"the page offers {' '.join(offered) or 'nothing'}"
+        if thing not in offered:
+            return f"{page}\n{thing} is not there"
+        if thing == BUY:
+            return self._explain_purchase(task, head)
+        return f"{page}\n{thing} is there"
+
+    def _explain_purchase(self, task: Task, head: str) -> str:
+        product = self.by_id[head.split()[1].lower()]
+        chosen = read_chosen(head)
+        verdict = judge(product, chosen, task.goal)
+        lines = [f"wanted {task.goal['query']} got {product.query}{_mark(verdict.type == 1.0)}"]
+        traits = " ".join(w for w in product.title.split() if w in product.attributes)
+        for attribute, met in verdict.attributes.items():
+            lines.append(f"wanted {attribute} got {traits}{_mark(met)}")
+        for name, value in task.goal["options"].items():
+            got = chosen.get(name, "nothing")
+            lines.append(f"wanted {name} {value} got {got}{_mark(got == value)}")
+        limit = f"${task.goal['price_upper']:g}"
+        lines.append(f"wanted at most {limit} got ${product.price:g}{_mark(verdict.price)}")
+        return "\n".join(lines)
+
+    # ---- the behaviours of the offline log ---------------------------------------
+
+    @property
+    def behaviours(self) -> Mapping[str, float]:
+        """Shares of a log of mixed quality; half of the purchases go wrong."""
+        return {"expert": 0.2, "exploring": 0.25, "careless": 0.3, "random": 0.1, "invalid": 0.15}
+
+    def act(self, behaviour: str, rng: np.random.Generator) -> str:
+        """The next action of a behaviour in the present episode.
+
+        expert: searches for what is wanted, opens the first item that fits
+            what the results show, checks its options, goes back if they lack.
+        exploring: the expert, but every third action is a random one.
+        careless: the right search, then a likely item, likely options, buys.
+        random: any action that works.
+        invalid: the expert, but half of its actions cannot work.
+        """
+        if behaviour == "expert":
+            return self._expert(rng)
+        if behaviour == "exploring":
+            return self._random(rng) if rng.random() < 0.34 else self._expert(rng)
+        if behaviour == "careless":
+            return self._careless(rng)
+        if behaviour == "random":
+            return self._random(rng)
+        if behaviour == "invalid":
+            return self._invalid(rng) if rng.random() < 0.5 else self._expert(rng)
+        raise ValueError(f"The shop has no behaviour {behaviour!r}; it has {list(self.behaviours)}.")
+
+    def _expert(self, rng: np.random.Generator) -> str:
+        goal = self.task.goal
+        if self._item is None and self._page == 0:
+            query = [*goal["attributes"], goal["query"]]
+            if len(self._queries) > 1:  # that search led nowhere: ask more broadly
+                query = query[-1:] if len(self._queries) > 2 else query[-2:]
+            return f"search[{' '.join(query)}]"
+        if self._item is None:
+            for p in self._rows():
+                verdict = judge(p, goal["options"], goal)
+                if verdict.score == 1.0 and p.id not in self._visited:
+                    return f"click[{p.id}]"
+            more = self._page < self._pages() and self._page < 3
+            return f"click[{NEXT if more else BACK}]"
+        if self._text is not None:
+            return f"click[{PREV}]"
+        offered = self._item.options
+        if any(value not in offered.get(name, ()) for name, value in goal["options"].items()):
+            return f"click[{PREV}]"
+        if judge(self._item, goal["options"], goal).score < 1.0:
+            return f"click[{PREV}]"
+        for name, value in goal["options"].items():
+            if self._chosen.get(name) != value:
+                return f"click[{value}]"
+        return f"click[{BUY}]"
+
+    def _careless(self, rng: np.random.Generator) -> str:
+        goal = self.task.goal
+        if self._item is None and self._page == 0:
+            words = [*goal["attributes"], goal["query"]]
+            return f"search[{' '.join(words if rng.random() < 0.7 else words[-1:])}]"
+        if self._item is None:
+            rows = self._rows()
+            if rows and rng.random() < 0.9:
+                return f"click[{rows[min(int(rng.geometric(0.5)) - 1, len(rows) - 1)].id}]"
+            return self._random(rng)
+        missing = [n for n in self._item.options if n not in self._chosen]
+        if missing and rng.random() < 0.85:
+            values = self._item.options[missing[0]]
+            wanted = goal["options"].get(missing[0])
+            right = wanted in values and rng.random() < 0.75
+            return f"click[{wanted if right else rng.choice(values)}]"
+        return f"click[{BUY}]" if rng.random() < 0.85 else self._random(rng)
+
+    def _random(self, rng: np.random.Generator) -> str:
+        things = self._clickables()
+        if self._page == 0 or not things or rng.random() < 0.05:
+            product = self.products[int(rng.integers(len(self.products)))]
+            words = product.title.split()
+            keep = rng.random(len(words)) < 0.6
+            query = [w for w, k in zip(words, keep, strict=True) if k] or [product.query]
+            return f"search[{' '.join(query)}]"
+        return f"click[{things[int(rng.integers(len(things)))]}]"
+
+    def _invalid(self, rng: np.random.Generator) -> str:
+        """Something that cannot work here: other pages' things, or no action at all."""
+        options = [v for values in OPTIONS.values() for v in values]
+        pool = [p.id for p in self.products] + options * 4 + [BACK, PREV, NEXT, BUY] * 8
+        pool += [f"{v}" for v in self.task.goal["options"].values()] * 20 + [NOUNS[0], "search"]
+        bad = [x for x in pool if x not in self._clickables()]
+        if rng.random() < 0.1:
+            broken = ("", "click", "search[]", "click[]", "buy", "click buy now", "help", "[]")
+            return str(rng.choice(broken))
+        return f"click[{bad[int(rng.integers(len(bad)))]}]"
+
+
+def clickables(head: str) -> list[str]:
+    """The things that can be clicked on an abstract page (without what lies behind it)."""
+    lines = head.split("\n")
+    if head.startswith("results for "):
+        rows = [line.split()[0].lower() for line in lines[2:-1] if "$" in line]
+        return lines[-1].split(" | ") + rows
+    if head.startswith("item "):
+        options = [line.split(":")[1].split() for line in lines[1:] if ": " in line]
+        buttons = next(line for line in lines if line.startswith(BACK))
+        return buttons.split(" | ") + [v for values in options for v in values]
+    return [PREV] if lines[-1] == PREV else []
+
+
+def read_chosen(head: str) -> dict[str, str]:
+    """The options chosen so far on an abstract item page."""
+    line = next(line for line in head.split("\n") if line.startswith(CHOSEN))
+    entries = [entry.split() for entry in line[len(CHOSEN) :].split(" and ")]
+    return {e[0]: " ".join(e[1:]) for e in entries if len(e) > 1}
+
+
+def _choose(state: str, observation: str) -> str:
+    """The item page with one more option chosen; other pages stay as they are."""
+    if not state.startswith("item "):
+        return state
+    name, _, value = observation[len(CHOSEN) :].partition(" ")
+    head, mark, behind = state.partition(BEHIND)
+    lines = head.split("\n")
+    chosen = {**read_chosen(head), name: value}
+    order = [line.split(":")[0] for line in lines if ": " in line]
+    entries = [f"{n} {chosen[n]}" for n in order if n in chosen]
+    at = next(i for i, line in enumerate(lines) if line.startswith(CHOSEN))
+    lines[at] = CHOSEN + (" and ".join(entries) or "nothing")
+    return "\n".join(lines) + mark + behind
+
+
+def _mark(met: bool) -> str:
+    return " yes" if met else " no"
+
+
+__all__ = ["Shop", "Verdict", "clickables", "parse_action"]
