@@ -18,7 +18,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
-PIP := $(BIN)/python -m pip --disable-pip-version-check
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 # Prints the first interpreter on this machine that the package supports; nothing if there is none.
 # Each candidate is run, because a name on the PATH may be a shim for a version that is not there.
@@ -35,6 +35,7 @@ help: ## list these commands
 
 .PHONY: setup
 setup: $(READY) ## make .venv with everything in it (the other commands do this by themselves)
+	@echo "Ready: $$($(BIN)/python --version) in $(VENV)."
 
 # The stamp is written last: an interrupted set-up is done again, a finished one costs nothing.
 $(READY): requirements.lock pyproject.toml
@@ -55,21 +56,20 @@ $(READY): requirements.lock pyproject.toml
 	      "Ubuntu the package python3-venv), then run the same command again." >&2; exit 1; \
 	  fi; \
 	fi
-	@if $(PIP) show torch 2>/dev/null | grep -qE '^Version: $(subst torch==,,$(TORCH))(\+|$$)'; then \
+	@if $(BIN)/python -m pip freeze | grep -qE '^$(TORCH)(\+|$$)'; then \
 	  echo "$(TORCH) is already here."; \
-	elif [ "$$(uname -s)" = Linux ] && $(PIP) install --quiet --no-deps --timeout 15 --retries 0 \
+	elif [ "$$(uname -s)" = Linux ] && $(PIP) install --no-deps --timeout 15 --retries 0 \
 	    --index-url $(TORCH_CPU_INDEX) $(TORCH) 2>/dev/null; then \
 	  echo "Installed the CPU build of $(TORCH)."; \
 	else \
 	  echo "Installing $(TORCH) from the default package index: no CPU build was found at" \
 	    "$(TORCH_CPU_INDEX), or this is not Linux."; \
-	  $(PIP) install --quiet $(TORCH); \
+	  $(PIP) install $(TORCH); \
 	fi
 	@echo "Installing the versions in requirements.lock (a minute or two)."
-	@$(PIP) install --quiet --no-deps --requirement requirements.lock
-	@$(PIP) install --quiet --no-deps --editable .
+	@$(PIP) install --no-deps --requirement requirements.lock
+	@$(PIP) install --no-deps --editable .
 	@touch $(READY)
-	@echo "Ready: $$($(BIN)/python --version) in $(VENV)."
 
 .PHONY: course
 course: $(READY) ## run every lesson and write the pages to read into build/pages
@@ -90,7 +90,7 @@ results: $(READY) ## reproduce recorded results: make results NAME=first_light S
 
 .PHONY: lock
 lock: $(READY) ## resolve requirements.lock again from pyproject.toml, newest versions
-	@$(PIP) install --quiet uv
+	@$(PIP) install uv
 	@$(BIN)/python -m uv pip compile pyproject.toml --all-extras --universal --upgrade \
 	  --python-version 3.10 --no-header --no-annotate --no-emit-index-url --quiet \
 	  --constraint <(echo "$(TORCH)") --output-file $(VENV)/resolved.txt
