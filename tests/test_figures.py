@@ -79,6 +79,8 @@ def test_a_figure_carries_its_finding_numbers_and_source():
 def test_numbers_may_be_a_sentence_or_one_row():
     one = Outline(figures.figure_html(a_figure(), title="t", alt="a", numbers={"gap": -0.5}))
     assert one.words == ["t", "gap", "-0.5", "Computed by this notebook."]
+    drawn = Outline(figures.figure_html(a_figure(), title="t", alt="a", source="diagram"))
+    assert drawn.words == ["t", "A diagram, without data."]
     text = Outline(figures.figure_html(a_figure(), title="t", alt="a", numbers="From 1 to 2."))
     assert text.words == ["t", "From 1 to 2.", "Computed by this notebook."]
 
@@ -88,7 +90,10 @@ def test_numbers_may_be_a_sentence_or_one_row():
     [
         ({"alt": " "}, "needs alt text"),
         ({"title": ""}, "needs a title"),
-        ({"source": "memory"}, "'memory' is unknown: use one of computed, recorded, paper"),
+        (
+            {"source": "memory"},
+            "'memory' is unknown: use one of computed, recorded, paper, diagram",
+        ),
         ({"source": "paper"}, "needs detail"),
         ({"numbers": []}, "numbers is empty"),
         ({"numbers": [{"a": 1}, {"b": 1}]}, "same names"),

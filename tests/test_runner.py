@@ -70,7 +70,9 @@ def test_a_complete_run_is_recorded_in_this_python_and_folder(tmp_path):
     assert (record.notebook, record.size, record.cells) == ("lesson", "smoke", 4)
     assert 100 < record.peak_mb < 1000, "the kernel and the 100 MB it took, in MB"
     assert 0 < record.minutes < 2
-    assert "smoke 3 1.0 shop False" in record.page.read_text(encoding="utf-8")
+    page = record.page.read_text(encoding="utf-8")
+    assert "<title>lesson</title>" in page and "smoke 3 1.0 shop False" in page
+    assert "# Parameters" in page, "the reader sees what was changed"
     assert record.page.parent == tmp_path / "pages"
     assert path.read_bytes() == before
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["lesson.ipynb"]
@@ -184,7 +186,8 @@ def test_what_is_not_a_notebook_gets_a_sentence(tmp_path):
 
 def test_outputs_can_be_kept_in_the_notebook(tmp_path):
     path = write(tmp_path, "print(SIZE)", "1 + 1")
-    record = run_notebook(path, "lesson", out_dir=tmp_path / "out")
+    record = run_notebook(path, "lesson", out_dir=tmp_path / "out", html=True)
+    assert "# Parameters" not in record.page.read_text(encoding="utf-8"), "nothing was changed"
     nb.keep_outputs(record.executed, path)
     book = nb.read(path)
     code = [cell for cell in book.cells if cell.cell_type == "code"]

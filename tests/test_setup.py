@@ -177,7 +177,7 @@ def test_start_sets_everything_before_the_libraries_and_says_so_in_one_line():
         "spine": False,
     }
     parts = line.split(" · ")
-    assert parts[0] == "00_lesson" and "1 thread" in parts
+    assert parts[0] == "Lesson 00" and "1 thread" in parts
     assert [p.split()[0] for p in parts[1:6]] == [
         "dreamgym_nb",
         "Python",

@@ -28,13 +28,15 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _DPI = 144  # sharp on dense screens; the page scales it to the width given below
 _PIXELS_PER_INCH = 96
 
-Source = Literal["computed", "recorded", "paper"]
+Source = Literal["computed", "recorded", "paper", "diagram"]
 Numbers = str | Mapping[str, object] | Sequence[Mapping[str, object]]
 
+_NEED_DETAIL = ("recorded", "paper")
 _SOURCES = {
     "computed": "Computed by this notebook",
     "recorded": "Recorded run",
     "paper": "From the paper",
+    "diagram": "A diagram, without data",
 }
 
 
@@ -55,7 +57,8 @@ def show(
         alt: What the picture shows, for a reader who cannot see it.
         numbers: The main numbers: a sentence, a mapping of names to values, or one mapping per
             row of a table, all with the same names.
-        source: Where the numbers come from: `computed` here, `recorded` earlier, or the `paper`.
+        source: Where the numbers come from: `computed` here, `recorded` earlier, or the `paper`;
+            a `diagram` has none.
         detail: For a recorded run its file, seeds and date; for the paper its table or figure.
 
     Raises:
@@ -86,7 +89,7 @@ def figure_html(
         raise ValueError("A figure needs alt text: say what a reader who cannot see it would miss.")
     if source not in _SOURCES:
         raise ValueError(f"The source {source!r} is unknown: use one of {', '.join(_SOURCES)}.")
-    if source != "computed" and not detail.strip():
+    if source in _NEED_DETAIL and not detail.strip():
         raise ValueError(
             f"A figure with source={source!r} needs detail=...: the file, seeds and date of the "
             "recorded run, or the table or figure of the paper."

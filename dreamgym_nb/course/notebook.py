@@ -90,8 +90,13 @@ def parameters(book: nbformat.NotebookNode, name: str) -> dict[str, Scalar]:
             f"{name} has {len(cells)} code cells tagged {PARAMETERS_TAG!r}: give it exactly one, "
             "with plain values such as SIZE = 'lesson'."
         )
+    return _values(cells[0], name)
+
+
+def _values(cell: nbformat.NotebookNode, name: str) -> dict[str, Scalar]:
+    """Return what a cell of plain assignments sets; errors as `parameters`."""
     try:
-        statements = ast.parse(cells[0].source).body
+        statements = ast.parse(cell.source).body
     except SyntaxError as error:
         raise UserError(f"The parameters cell of {name} is not Python: {error.msg}.") from error
     found: dict[str, Scalar] = {}
@@ -144,10 +149,25 @@ def parse_value(text: str) -> Scalar:
 
 
 def write_page(executed: Path, folder: Path) -> Path:
-    """Write an executed notebook as one HTML page and return where it is."""
+    """Write an executed notebook as one HTML page and return where it is.
+
+    The cell that set the parameters is shown only where it changed one: a reader of the lesson
+    as it stands would wonder what it is.
+    """
     from nbconvert import HTMLExporter
 
-    body, _ = HTMLExporter(template_name="lab").from_filename(str(executed))
+    book = read(executed)
+    defaults = parameters(book, executed.name)
+    book.cells = [
+        cell
+        for cell in book.cells
+        if not (
+            has_tag(cell, *ADDED_TAGS) and _values(cell, executed.name).items() <= defaults.items()
+        )
+    ]
+    body, _ = HTMLExporter(template_name="lab").from_notebook_node(
+        book, {"metadata": {"name": executed.stem}}
+    )
     page = folder / f"{executed.stem}.html"
     write_atomically(page, body)
     return page

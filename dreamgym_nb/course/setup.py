@@ -45,7 +45,7 @@ def start(lesson: str) -> None:
     their switches once. Calling it again does no harm.
 
     Args:
-        lesson: The notebook's name without `.ipynb`; it opens the line that is printed.
+        lesson: The notebook's name without `.ipynb`; its number opens the line that is printed.
 
     Raises:
         UserError: If the name is empty, or `DREAMGYM_THREADS` is not a number.
@@ -68,13 +68,13 @@ def start(lesson: str) -> None:
     import matplotlib  # here, so that numpy finds the threads already set
 
     matplotlib.rcParams.update(STYLE)
-    print(f"{lesson} · {_versions()} · {_count(threads, 'thread')} · {_memory()} free")
+    number = lesson.partition("_")[0]
+    print(f"Lesson {number} · {_versions()} · {_count(threads, 'thread')} · {_memory()} free")
 
 
 def _versions() -> str:
     """Name the versions that decide what a run computes, without importing them."""
-    python = ".".join(str(part) for part in sys.version_info[:3])
-    parts = [f"dreamgym_nb {__version__}", f"Python {python}"]
+    parts = [f"dreamgym_nb {__version__}", "Python {}.{}".format(*sys.version_info)]
     parts += [f"{name} {metadata.version(name)}" for name in ("torch", "transformers", "trl")]
     return " · ".join(parts)
 
