@@ -206,8 +206,8 @@ def test_no_file_names_a_machine():
         ('open("/' + 'tmp/x")', True),
         ("--index-url https://pypi." + "org/simple", True),
         ("/" + "home/me/data", True),
-        ("https://github.com/a/tmp/b", False),
-        ("../shared/data and a/work/b", False),
+        ("https://github.com/a/" + "tmp/b", False),
+        ("../shared/data and a/" + "work/b", False),
     ],
 )
 def test_the_search_for_machines_sees_them(line, seen):
