@@ -16,18 +16,17 @@ from dreamgym_nb.training import FitHistory, Sample, fit
 MAX_ACTION_TOKENS = 16
 
 
-def transcript(trajectory: Trajectory, lm: LanguageModel, whole_text: bool = False) -> Sample:
+def transcript(trajectory: Trajectory, lm: LanguageModel) -> Sample:
     """A trajectory as a training sample: action tokens count, the world's do not.
 
     Args:
         trajectory: real or dreamed.
         lm: whose tokens.
-        whole_text: count the world's tokens too (for the backbone).
     """
     segments: list[tuple[Sequence[int], bool]] = []
     text = first_turn(trajectory.task.instruction, trajectory.observation)
     for t in trajectory.transitions:
-        segments += [(lm.encode(text), whole_text), (lm.encode(action_text(t.action)), True)]
+        segments += [(lm.encode(text), False), (lm.encode(action_text(t.action)), True)]
         text = next_turn(t.observation)
     return Sample.of(*segments)
 

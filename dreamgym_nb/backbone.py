@@ -2,7 +2,7 @@
 
 DreamGym starts from a pre-trained language model.  Ours is pre-trained here,
 on the texts of many *other* generated catalogues in both formats, agent
-transcripts and experience samples, every token counted.  Because product ids
+transcripts and experience samples.  Because product ids
 and prices differ between catalogues, learning them by heart does not pay and
 copying from the page or a memory does: the skill that both roles need.
 
@@ -53,7 +53,7 @@ class Recipe:
     catalogues: int = 32
     episodes: int = 400
     steps: int = 2400
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-3
     tokens_per_batch: int = 4096
     width: int = 128
     layers: int = 4
@@ -97,8 +97,8 @@ def pretrain(
     for log in logs:
         transitions = transitions_of(log)
         model = ExperienceModel(lm, ReplayBuffer(transitions), format)
-        samples += model.samples(transitions, whole_text=True)
-        samples += [transcript(t, lm, whole_text=True) for t in log]
+        samples += model.samples(transitions)
+        samples += [transcript(t, lm) for t in log]
     history = fit(
         lm,
         samples,

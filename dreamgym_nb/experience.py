@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from dreamgym_nb.errors import UserError
+
 SCHEMA = "dreamgym_nb.experience"
 VERSION = 1
 
@@ -28,7 +30,7 @@ Source = Literal["real", "dream"]
 Turn = tuple[str, str]  # (observation, action)
 
 
-class LogError(ValueError):
+class LogError(UserError):
     """A log file that cannot be used; the message says what to do about it."""
 
 

@@ -97,17 +97,13 @@ class ExperienceModel:
         ]
         return texts, memories
 
-    def samples(
-        self, transitions: Sequence[Transition], whole_text: bool = False
-    ) -> list[Sample]:
+    def samples(self, transitions: Sequence[Transition]) -> list[Sample]:
         """Training samples: the target's tokens count, the prompt's do not.
 
         A transition never sees its own trajectory among its memories.
 
         Args:
             transitions: real ones, with the teacher's trace.
-            whole_text: count the prompt too (for the backbone, which is to
-                learn the language of the pages).
         """
         prompts, _ = self.prompts(
             [Question(t.task.instruction, t.history, t.state, t.action) for t in transitions],
@@ -115,7 +111,7 @@ class ExperienceModel:
         )
         return [
             Sample.of(
-                (self.lm.encode(prompt), whole_text),
+                (self.lm.encode(prompt), False),
                 (
                     self.lm.encode(
                         experience_target(

@@ -45,7 +45,7 @@ class Fidelity:
 
 
 def kind_of(t: Transition) -> str:
-    """A word for the kind of action: ``"search"``, ``"buy now"``, ``"item"``, …"""
+    """A word for the kind of action, such as ``"search"``, ``"buy now"`` or ``"item"``."""
     if t.failed:
         return "invalid"
     if t.action.startswith("search"):

@@ -41,6 +41,7 @@ SPACE = "▁"  # how a space is written inside a token, as in SentencePiece
 # Brackets and line ends get spaces before tokens are cut and lose them after, so
 # that `b12` in a page and in `click[b12]` is the same token.
 _SPACED = (("[", "[ "), ("]", " ]"), ("\n", " \n "), (EOS, f" {EOS}"))
+_WORD = re.compile(r" ?(?:search\[|click\[|\$?[a-zA-Z0-9]+|\n|[^\sa-zA-Z0-9])")
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def build_tokenizer(texts: Iterable[str], min_count: int = 2) -> PreTrainedToken
     for text in texts:
         for old, new in _SPACED:
             text = text.replace(old, new)
-        words.update(re.findall(r" ?(?:search\[|click\[|\$?[a-zA-Z0-9]+|\n|[^\sa-zA-Z0-9])", f" {text}"))
+        words.update(_WORD.findall(f" {text}"))
     pieces = {w.replace(" ", SPACE) for w, n in words.items() if n >= min_count}
     pieces |= {SPACE + p.replace(" ", SPACE) for p in PHRASES}
     special = [PAD, EOS]
@@ -82,9 +83,7 @@ def build_tokenizer(texts: Iterable[str], min_count: int = 2) -> PreTrainedToken
     core.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE, split=False)
     undo = [decoders.Replace(b, a) for a, b in _SPACED[:3]]
     spaces = decoders.Replace(SPACE, " ")
-    core.decoder = decoders.Sequence(
-        [decoders.ByteFallback(), decoders.Fuse(), spaces, *undo]
-    )
+    core.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse(), spaces, *undo])
     core.add_special_tokens(special)
     return PreTrainedTokenizerFast(tokenizer_object=core, pad_token=PAD, eos_token=EOS)
 
@@ -252,7 +251,8 @@ class LanguageModel:
             rows = order[start : start + batch_size]
             session = Session(self, len(rows))
             session.read([prompts[i] for i in rows])
-            for i, g in zip(rows, session.write(max_new_tokens, temperature, generator), strict=True):
+            done = session.write(max_new_tokens, temperature, generator)
+            for i, g in zip(rows, done, strict=True):
                 written[i] = g
         return written  # type: ignore[return-value]
 

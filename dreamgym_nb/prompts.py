@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from dreamgym_nb.experience import Transition, Turn
 
 TASK, OBSERVATION, ACTION = "Task:", "\nObservation:", "\nAction:"
-MEMORY, BEFORE, STATE, GIVES = "Memory:", "\nBefore:", "\nState:", "\ngives"
+MEMORY, BEFORE, STATE, GIVES = "\nMemory:", "\nBefore:", "\nState:", "\ngives"
 REASONING, NEXT, REWARD, DONE = "\nReasoning:", "\nNext:", "\nReward:", "\nDone:"
 EOS = "<eos>"  # ends every action and every target
 
@@ -82,15 +82,16 @@ def experience_prompt(
         history: turns so far, oldest first.
         state: abstract state s_t.
         action: action a_t.
-        memories: retrieved transitions, best first; the best is written last,
-            nearest to the state.
+        memories: retrieved transitions, best first.  They are written last, the
+            best nearest to the answer: what is to be copied then lies at an
+            almost constant distance, which a small model learns far sooner.
         format: which parts are written.
     """
-    parts = [memory_text(m) + "\n" for m in reversed(memories[: format.memories])]
-    parts.append(f"{TASK} {instruction}")
+    parts = [f"{TASK} {instruction}"]
     if format.history:
         parts.append(f"{BEFORE} " + " ".join(a for _, a in history[-format.history :]))
     parts.append(f"{STATE} {state}{ACTION} {action}")
+    parts += [memory_text(m) for m in reversed(memories[: format.memories])]
     return "".join(parts).replace(f"{BEFORE} \n", f"{BEFORE}\n")
 
 

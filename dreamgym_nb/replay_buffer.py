@@ -71,9 +71,7 @@ class ReplayBuffer:
         encoder: φ; tf-idf when omitted.
     """
 
-    def __init__(
-        self, transitions: Sequence[Transition], encoder: Encoder | None = None
-    ) -> None:
+    def __init__(self, transitions: Sequence[Transition], encoder: Encoder | None = None) -> None:
         if not transitions:
             raise ValueError("A replay buffer starts with at least one transition of the log.")
         self.transitions: list[Transition] = []

@@ -91,11 +91,12 @@ def _roll(
     observations, info = world.reset(options={"tasks": list(tasks)})
     states = info["state"]
     ids = [f"{world.source}{next(_counter):07d}" for _ in tasks]
-    episodes = [
-        Episode(Trajectory(ids[i], t, observations[i], states[i], (), False))
-        for i, t in enumerate(tasks)
-    ]
     first = list(zip(observations, states, strict=True))
+    episodes = [
+        Episode(Trajectory(id, task, *begin, (), False))
+        for id, task, begin in zip(ids, tasks, first, strict=True)
+    ]
+    seen, histories = list(observations), [()] * len(tasks)
     steps: list[list[Transition]] = [[] for _ in tasks]
     truncated = np.zeros(len(tasks), bool)
     session, live = Session(lm, len(tasks)), list(range(len(tasks)))
@@ -109,20 +110,16 @@ def _roll(
             episodes[i].world_says(chunk)
             episodes[i].agent_says(g.tokens, g.logprobs)
             actions[i] = action_of(lm.decode(g.tokens))
-        seen, rewards, terminated, truncated, info = world.step(actions)
+        answers, rewards, terminated, truncated, info = world.step(actions)
         for i in live:
-            history = steps[i][-1].history if steps[i] else ()
-            if steps[i]:
-                before = steps[i][-2].observation if len(steps[i]) > 1 else first[i][0]
-                history = (*history, (before, steps[i][-1].action))
             steps[i].append(
                 Transition(
                     task=tasks[i],
-                    history=history,
+                    history=histories[i],
                     state=states[i],
                     action=actions[i],
                     reasoning=info["reasoning"][i],
-                    observation=seen[i],
+                    observation=answers[i],
                     next_state=info["state"][i],
                     reward=float(rewards[i]),
                     terminated=bool(terminated[i]),
@@ -131,6 +128,8 @@ def _roll(
                     failed=info["failed"][i],
                 )
             )
+            histories[i] = (*histories[i], (seen[i], actions[i]))
+            seen[i] = answers[i]
         states = info["state"]
         going = [r for r, i in enumerate(live) if not (terminated[i] or truncated[i])]
         live = [live[r] for r in going]
@@ -138,9 +137,8 @@ def _roll(
             session.keep(going)
             says = {i: next_turn(seen[i]) for i in live}
     for i, episode in enumerate(episodes):
-        o, s = first[i]
         episode.trajectory = Trajectory(
-            ids[i], tasks[i], o, s, tuple(steps[i]), bool(truncated[i])
+            ids[i], tasks[i], *first[i], tuple(steps[i]), bool(truncated[i])
         )
     return episodes
 

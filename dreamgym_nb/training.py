@@ -55,9 +55,7 @@ class FitHistory:
     interrupted: bool = False
 
 
-def collate(
-    samples: Sequence[Sample], pad: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def collate(samples: Sequence[Sample], pad: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Samples as tensors, padded on the right.
 
     Returns:
@@ -79,7 +77,8 @@ def token_loss(lm: LanguageModel, samples: Sequence[Sample]) -> torch.Tensor:
     ids, mask, counted = (t.to(lm.device) for t in collate(samples, lm.pad))
     logits = lm.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
     # The prediction of token t is made at position t-1.
-    return torch.nn.functional.cross_entropy(logits[:, :-1][counted[:, 1:]], ids[:, 1:][counted[:, 1:]])
+    here = counted[:, 1:]
+    return torch.nn.functional.cross_entropy(logits[:, :-1][here], ids[:, 1:][here])
 
 
 def length_batches(
@@ -99,6 +98,28 @@ def length_batches(
     return batches
 
 
+def optimizers(
+    model: torch.nn.Module, learning_rate: float
+) -> list[tuple[torch.optim.Optimizer, float]]:
+    """Muon for the hidden matrices, AdamW for embeddings, norms and vectors.
+
+    Muon makes every direction of a matrix learn at the same pace.  Here that
+    decides whether a tiny model learns to copy one of a hundred product ids:
+    in 700 updates Muon did and AdamW did not.
+
+    Returns:
+        Optimisers, each with its share of the learning rate.
+    """
+    hidden, other = [], []
+    for name, p in model.named_parameters():
+        (hidden if p.ndim == 2 and "embed" not in name and "head" not in name else other).append(p)
+    muon = torch.optim.Muon(
+        hidden, lr=learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
+    )
+    adamw = torch.optim.AdamW(other, lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
+    return [(muon, 1.0), (adamw, 1.0)]
+
+
 def fit(
     lm: LanguageModel,
     samples: Sequence[Sample],
@@ -110,7 +131,7 @@ def fit(
     seed: int = 0,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> FitHistory:
-    """Minimise the token loss with AdamW, linear warm-up, then cosine to a tenth.
+    """Minimise the token loss with Muon, linear warm-up, then cosine to a tenth.
 
     Interrupting it (Ctrl-C, the stop button) ends training early and keeps
     the weights reached so far; the history says so.
@@ -132,24 +153,24 @@ def fit(
         raise ValueError("There is nothing to train on: the list of samples is empty.")
     rng = np.random.default_rng(seed)
     lengths = [len(s.tokens) for s in samples]
-    optimizer = torch.optim.AdamW(
-        lm.model.parameters(), lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.01
-    )
+    steppers = optimizers(lm.model, learning_rate)
     history, queue, start = FitHistory(), [], time.perf_counter()
     lm.model.train()
     try:
         for step in range(steps):
             share = step / max(1, steps)
             rate = (share / warmup) if share < warmup else 0.55 + 0.45 * math.cos(math.pi * share)
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate * max(rate, 1 / steps)
+            for optimizer, part in steppers:
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate * part * max(rate, 1 / steps)
             queue = queue or length_batches(lengths, tokens_per_batch, rng)
             batch = [samples[i] for i in queue.pop()]
             loss = token_loss(lm, batch)
-            optimizer.zero_grad(set_to_none=True)
+            lm.model.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(lm.model.parameters(), 1.0)
-            optimizer.step()
+            for optimizer, _ in steppers:
+                optimizer.step()
             history.loss.append(loss.item())
             read = history.tokens[-1] if history.tokens else 0
             history.tokens.append(read + sum(len(s.tokens) for s in batch))

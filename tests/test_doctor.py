@@ -12,7 +12,7 @@ from dreamgym_nb import cli
 from dreamgym_nb.course import doctor
 
 REQUIRES = [
-    "torch>=2.6",
+    "torch>=2.9",
     "numpy>=2.0",
     "trl<1.17,>=1.16; python_version >= '3.11'",
     "trl<1.15,>=1.14.2; python_version < '3.11'",
@@ -70,8 +70,8 @@ def test_a_healthy_machine_is_ready(machine, capsys):
 @pytest.mark.parametrize(
     ("name", "version", "action"),
     [
-        ("torch", None, "Install it: pip install 'torch>=2.6'."),
-        ("torch", "2.5.1", "The course needs >=2.6: pip install 'torch>=2.6'."),
+        ("torch", None, "Install it: pip install 'torch>=2.9'."),
+        ("torch", "2.8.0", "The course needs >=2.9: pip install 'torch>=2.9'."),
         ("trl", "1.17.0", "The course needs "),
         ("papermill", None, "Install it: pip install 'papermill>=2.6'."),
         ("dreamgym_nb", None, "Install it into this environment: make setup"),

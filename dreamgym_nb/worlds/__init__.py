@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dreamgym_nb.errors import UserError
 from dreamgym_nb.worlds.base import FAILURE, World, collect_log, play
 from dreamgym_nb.worlds.shop import Shop
 
@@ -18,10 +19,10 @@ def make_world(name: str, **options: Any) -> World:
         options: passed to the world, such as ``seed``.
 
     Raises:
-        ValueError: there is no such world.
+        UserError: there is no such world.
     """
     if name not in WORLDS:
-        raise ValueError(f"There is no world {name!r}; the worlds are {sorted(WORLDS)}.")
+        raise UserError(f"There is no world {name!r}; the worlds are {sorted(WORLDS)}.")
     return WORLDS[name](**options)
 
 

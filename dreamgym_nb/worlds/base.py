@@ -21,6 +21,7 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Text
 
+from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Task, Trajectory, Transition, Turn
 
 SPLITS = ("train", "test")
@@ -110,14 +111,14 @@ class World(gymnasium.Env[str, str]):
         """The task of that id.
 
         Raises:
-            ValueError: no split has it.
+            UserError: no split has it.
         """
         for split in SPLITS:
             for task in self.tasks(split):
                 if task.id == id:
                     return task
         example = self.tasks("train")[0].id
-        raise ValueError(f"The {self.name} has no task {id!r}; an id looks like {example!r}.")
+        raise UserError(f"The {self.name} has no task {id!r}; an id looks like {example!r}.")
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
@@ -132,7 +133,7 @@ class World(gymnasium.Env[str, str]):
             The first observation and ``info``.
 
         Raises:
-            ValueError: unknown task id, or a task of another world.
+            UserError: unknown task id, or a task of another world.
         """
         super().reset(seed=seed)
         task = (options or {}).get("task")
@@ -142,7 +143,7 @@ class World(gymnasium.Env[str, str]):
         elif isinstance(task, str):
             task = self.task_by_id(task)
         if task.world != self.name:
-            raise ValueError(
+            raise UserError(
                 f"Task {task.id!r} belongs to the world {task.world!r}, not to {self.name!r}."
             )
         self.task, self.history, self._over = task, (), False
@@ -212,12 +213,12 @@ def collect_log(
         The trajectories, each step annotated with the teacher's trace R*.
 
     Raises:
-        ValueError: a behaviour that the world does not have.
+        UserError: a behaviour that the world does not have.
     """
     mix = dict(mix or world.behaviours)
     unknown = set(mix) - set(world.behaviours)
     if unknown:
-        raise ValueError(
+        raise UserError(
             f"The {world.name} has no behaviour {sorted(unknown)}; it has {list(world.behaviours)}."
         )
     rng = np.random.default_rng(seed)

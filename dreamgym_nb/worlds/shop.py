@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Task
 from dreamgym_nb.worlds.base import FAILURE, MAX_ACTION_CHARS, SPLITS, World
 from dreamgym_nb.worlds.catalogue import (
-    NOUNS,
     OPTIONS,
     Product,
     Search,
@@ -66,7 +66,7 @@ class Shop(World):
         max_steps: step limit.
 
     Raises:
-        ValueError: products without tasks, or tasks in two splits.
+        UserError: products without tasks, or tasks in two splits.
     """
 
     name = "shop"
@@ -81,7 +81,7 @@ class Shop(World):
     ) -> None:
         super().__init__()
         if (products is None) != (tasks is None):
-            raise ValueError("Give products and tasks together, or neither.")
+            raise UserError("Give products and tasks together, or neither.")
         self.products = list(products) if products is not None else generate_products(seed)
         self._tasks = dict(tasks) if tasks is not None else generate_tasks(self.products, seed)
         self.by_id = {p.id.lower(): p for p in self.products}
@@ -92,7 +92,7 @@ class Shop(World):
     def tasks(self, split: str) -> Sequence[Task]:
         """The tasks of ``"train"`` or ``"test"``; no (kind, options) is in both."""
         if split not in self._tasks:
-            raise ValueError(f"There is no split {split!r}; the splits are {SPLITS}.")
+            raise UserError(f"There is no split {split!r}; the splits are {SPLITS}.")
         return self._tasks[split]
 
     # ---- the engine: where one is (page, query, item, options) and its pages ----
@@ -261,7 +261,7 @@ class Shop(World):
     @property
     def behaviours(self) -> Mapping[str, float]:
         """Shares of a log of mixed quality; half of the purchases go wrong."""
-        return {"expert": 0.2, "exploring": 0.25, "careless": 0.3, "random": 0.1, "invalid": 0.15}
+        return {"expert": 0.15, "exploring": 0.2, "careless": 0.3, "random": 0.1, "invalid": 0.25}
 
     def act(self, behaviour: str, rng: np.random.Generator) -> str:
         """The next action of a behaviour in the present episode.
@@ -283,7 +283,8 @@ class Shop(World):
             return self._random(rng)
         if behaviour == "invalid":
             return self._invalid(rng) if rng.random() < 0.5 else self._expert(rng)
-        raise ValueError(f"The shop has no behaviour {behaviour!r}; it has {list(self.behaviours)}.")
+        known = list(self.behaviours)
+        raise UserError(f"The shop has no behaviour {behaviour!r}; it has {known}.")
 
     def _expert(self, rng: np.random.Generator) -> str:
         goal = self.task.goal
@@ -315,6 +316,8 @@ class Shop(World):
         goal = self.task.goal
         if self._item is None and self._page == 0:
             words = [*goal["attributes"], goal["query"]]
+            if rng.random() < 0.1:  # people also type what no title holds
+                words = [str(rng.choice(list(goal["options"].values()))), *words]
             return f"search[{' '.join(words if rng.random() < 0.7 else words[-1:])}]"
         if self._item is None:
             rows = self._rows()
@@ -343,7 +346,8 @@ class Shop(World):
         """Something that cannot work here: other pages' things, or no action at all."""
         options = [v for values in OPTIONS.values() for v in values]
         pool = [p.id for p in self.products] + options * 4 + [BACK, PREV, NEXT, BUY] * 8
-        pool += [f"{v}" for v in self.task.goal["options"].values()] * 20 + [NOUNS[0], "search"]
+        pool += [*self.task.goal["options"].values()] * 20
+        pool += [self.task.goal["query"], *self.task.goal["attributes"], "search"] * 2
         bad = [x for x in pool if x not in self._clickables()]
         if rng.random() < 0.1:
             broken = ("", "click", "search[]", "click[]", "buy", "click buy now", "help", "[]")

@@ -110,7 +110,8 @@ class VectorWorld(gymnasium.vector.VectorEnv[tuple[str, ...], tuple[str, ...], n
             self._over[i] = row.terminated or row.truncated
         self.transitions += len(live)
         rows = self._last
-        rewards = np.array([r.reward if a is not None else 0.0 for r, a in zip(rows, actions)])
+        rewards = np.zeros(self.num_envs)
+        rewards[live] = [rows[i].reward for i in live]
         return (
             tuple(r.observation for r in rows),
             rewards,
@@ -137,6 +138,7 @@ class RealWorlds(VectorWorld):
 
     def __init__(self, world: World, num_envs: int) -> None:
         super().__init__(num_envs)
+        self.world = world
         self.worlds = [copy.copy(world) for _ in range(num_envs)]
 
     def _begin(self, tasks: Sequence[Task]) -> list[tuple[str, str]]:
@@ -148,6 +150,7 @@ class RealWorlds(VectorWorld):
 
     def _advance(self, rows: Sequence[int], actions: Sequence[str]) -> list[Row]:
         done = []
+        self.world.real_steps += len(rows)  # the copies' own counters are not looked at
         for i, action in zip(rows, actions, strict=True):
             world = self.worlds[i]
             observation, reward, terminated, truncated, info = world.step(action)

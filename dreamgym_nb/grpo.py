@@ -1,0 +1,299 @@
+"""GRPO on whole episodes, through TRL's trainer (Eq. 3).
+
+TRL computes the group advantages ``Â = (r − mean_G r) / std_G r``, the clipped
+objective and the update; the rollout is ours.  One TRL step is one iteration
+of the loop: tasks, n rollouts of each, one update (or a few).  The world's
+tokens are masked: they carry no gradient.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from dreamgym_nb.experience import Task
+from dreamgym_nb.language_model import LanguageModel
+from dreamgym_nb.rollout import Episode, rollout, success_rate
+from dreamgym_nb.worlds.vector import VectorWorld
+
+
+@dataclass(frozen=True)
+class GRPOSettings:
+    """How GRPO is run.
+
+    Attributes:
+        iterations: updates of the rollout policy's data, I.
+        groups: tasks in an iteration.
+        group_size: rollouts of each task, n.
+        learning_rate: constant after a short warm-up.
+        minibatches: optimiser steps on each iteration's data.
+        clip: ε of the clipped objective.
+        temperature: of the rollout policy.
+        microbatch: sequences in one forward pass; bounds memory only.
+        seed: of tasks, rollouts and batches.
+    """
+
+    iterations: int = 30
+    groups: int = 16
+    group_size: int = 8
+    learning_rate: float = 3e-4
+    minibatches: int = 1
+    clip: float = 0.2
+    temperature: float = 1.0
+    microbatch: int = 16
+    seed: int = 0
+
+
+@dataclass
+class IterationRecord:
+    """What one iteration of RL did.
+
+    Attributes:
+        iteration: from 1.
+        success: share of the rollouts that succeeded in the world trained in.
+        turns: mean length of an episode.
+        failed_actions: share of the actions that failed.
+        mixed_groups: share of groups with both success and failure; only
+            these teach GRPO anything.
+        value_spread: mean over groups of V_τ = (1/n) Σ (r_i − r̄)².
+        transitions: cumulative, in the world trained in.
+        entropy, clip_fraction, grad_norm: TRL's, mean over the minibatches.
+        seconds: since the start of training, evaluation left out.
+        extra: whatever the caller's callback adds (evaluations, …).
+    """
+
+    iteration: int
+    success: float
+    turns: float
+    failed_actions: float
+    mixed_groups: float
+    value_spread: float
+    transitions: int
+    entropy: float = float("nan")
+    clip_fraction: float = float("nan")
+    grad_norm: float = float("nan")
+    seconds: float = 0.0
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a record."""
+        return asdict(self)
+
+
+@dataclass
+class RLHistory:
+    """All iterations; `interrupted` when training was stopped by hand."""
+
+    iterations: list[IterationRecord] = field(default_factory=list)
+    interrupted: bool = False
+
+    def column(self, name: str) -> list[Any]:
+        """One field (or `extra` entry) of every iteration that has it."""
+        rows = ({**r.extra, **asdict(r)} for r in self.iterations)
+        return [row[name] for row in rows if name in row]
+
+
+OnIteration = Callable[[IterationRecord, list[Episode]], None]
+PickTasks = Callable[[int, np.random.Generator], Sequence[Task]]
+
+
+def uniform_tasks(tasks: Sequence[Task]) -> PickTasks:
+    """Tasks drawn uniformly without repetition within an iteration."""
+
+    def pick(n: int, rng: np.random.Generator) -> Sequence[Task]:
+        return [tasks[i] for i in rng.choice(len(tasks), n, replace=n > len(tasks))]
+
+    return pick
+
+
+def train_grpo(
+    lm: LanguageModel,
+    make_worlds: Callable[[int], VectorWorld],
+    pick_tasks: PickTasks,
+    settings: GRPOSettings,
+    on_iteration: OnIteration | None = None,
+) -> RLHistory:
+    """Improve the policy `lm` in place by GRPO on rollouts in `make_worlds`.
+
+    Interrupting it ends training early; the weights and the history so far
+    are kept.
+
+    Args:
+        lm: the policy.
+        make_worlds: gives a vector world of so many rows, real or dreamed.
+        pick_tasks: the tasks of an iteration.
+        settings: see `GRPOSettings`.
+        on_iteration: called after each update with its record and episodes;
+            it may add to ``record.extra``.
+
+    Returns:
+        The history, one record for each iteration.
+    """
+    history = RLHistory()
+    glue = _Glue(lm, make_worlds, pick_tasks, settings, history, on_iteration)
+    trainer = _trainer(lm, glue, settings)
+    try:
+        with _quiet():
+            trainer.train()
+    except KeyboardInterrupt:
+        history.interrupted = True
+        done = len(history.iterations)
+        print(f"Stopped after {done} of {settings.iterations} iterations; the agent keeps them.")
+    lm.model.eval()
+    return history
+
+
+class _Glue:
+    """What TRL calls: the rollout, the reward, and the end of a step."""
+
+    def __init__(self, lm, make_worlds, pick_tasks, settings, history, on_iteration) -> None:
+        self.lm, self.make_worlds, self.pick_tasks = lm, make_worlds, pick_tasks
+        self.settings, self.history, self.on_iteration = settings, history, on_iteration
+        self.rng = np.random.default_rng([settings.seed, 11])
+        self.generator = torch.Generator(device=lm.device).manual_seed(settings.seed)
+        self.episodes: list[Episode] = []
+        self.transitions, self.aside, self.start = 0, 0.0, time.perf_counter()
+
+    def rollout(self, prompts: list[str], trainer: Any) -> dict[str, list[Any]]:
+        """TRL's rollout_func; its prompts only count the rows, the tasks are ours."""
+        n = self.settings.group_size
+        tasks = self.pick_tasks(len(prompts) // n, self.rng)
+        self.lm.model.eval()
+        self.episodes = rollout(
+            self.lm,
+            self.make_worlds,
+            [task for task in tasks for _ in range(n)],
+            temperature=self.settings.temperature,
+            generator=self.generator,
+        )
+        self.lm.model.train()
+        # What comes before the agent's first token is the prompt, the rest,
+        # observations included, the completion; the mask tells them apart.
+        first = [e.mask.index(1) for e in self.episodes]
+        rows = list(zip(self.episodes, first, strict=True))
+        return {
+            "prompt_ids": [e.tokens[:f] for e, f in rows],
+            "completion_ids": [e.tokens[f:] for e, f in rows],
+            "env_mask": [e.mask[f:] for e, f in rows],
+            "logprobs": None,
+            "outcome": [e.trajectory.reward for e in self.episodes],
+        }
+
+    def end_of_step(self, logs: dict[str, float]) -> None:
+        """Write the iteration's record from its episodes and TRL's logs."""
+        n = self.settings.group_size
+        trajectories = [e.trajectory for e in self.episodes]
+        rewards = np.array([t.reward for t in trajectories]).reshape(-1, n)
+        steps = [t for trajectory in trajectories for t in trajectory.transitions]
+        self.transitions += len(steps)
+        now = time.perf_counter()
+        record = IterationRecord(
+            iteration=len(self.history.iterations) + 1,
+            success=success_rate(self.episodes),
+            turns=len(steps) / len(trajectories),
+            failed_actions=sum(t.failed for t in steps) / len(steps),
+            mixed_groups=float((rewards.std(axis=1) > 0).mean()),
+            value_spread=float(rewards.var(axis=1).mean()),
+            transitions=self.transitions,
+            entropy=logs.get("entropy", float("nan")),
+            clip_fraction=logs.get("clip_ratio/region_mean", float("nan")),
+            grad_norm=logs.get("grad_norm", float("nan")),
+            seconds=now - self.start - self.aside,
+        )
+        self.history.iterations.append(record)
+        if self.on_iteration is not None:
+            self.on_iteration(record, self.episodes)
+            self.aside += time.perf_counter() - now
+
+
+def _outcome_reward(outcome: list[float], **_: Any) -> list[float]:
+    return outcome
+
+
+def _trainer(lm: LanguageModel, glue: _Glue, s: GRPOSettings) -> Any:
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from datasets import Dataset
+    from transformers import TrainerCallback
+    from transformers.trainer_callback import PrinterCallback, ProgressCallback
+    from trl import GRPOConfig, GRPOTrainer
+
+    episodes = s.groups * s.group_size
+    chunks = -(-episodes // s.microbatch)  # forward passes for one iteration's data
+    if episodes % s.microbatch or chunks % s.minibatches:
+        raise ValueError(
+            f"groups × group_size = {episodes} must be a multiple of microbatch × minibatches "
+            f"= {s.microbatch} × {s.minibatches}."
+        )
+
+    class EndOfIteration(TrainerCallback):
+        """Collects TRL's logs and closes the iteration after its last minibatch."""
+
+        logs: dict[str, list[float]] = {}
+
+        def on_log(self, args, state, control, logs=None, **_):
+            for name, value in (logs or {}).items():
+                self.logs.setdefault(name, []).append(value)
+            if state.global_step and state.global_step % s.minibatches == 0 and "loss" in logs:
+                glue.end_of_step({k: float(np.mean(v)) for k, v in self.logs.items()})
+                self.logs.clear()
+
+    args = GRPOConfig(
+        output_dir=os.path.join(os.path.expanduser("~"), ".cache", "dreamgym", "trl"),
+        use_cpu=lm.device.type == "cpu",
+        bf16=False,
+        gradient_checkpointing=False,
+        report_to="none",
+        save_strategy="no",
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        logging_steps=1,
+        learning_rate=s.learning_rate,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=min(3, s.iterations * s.minibatches - 1),
+        max_steps=s.iterations * s.minibatches,
+        per_device_train_batch_size=s.microbatch,
+        gradient_accumulation_steps=chunks // s.minibatches,
+        steps_per_generation=chunks,
+        num_generations=s.group_size,
+        max_completion_length=2048,
+        temperature=s.temperature,
+        epsilon=s.clip,
+        beta=0.0,
+        loss_type="dapo",
+        scale_rewards="group",
+        shuffle_dataset=False,
+        max_grad_norm=1.0,
+        adam_beta2=0.95,
+        seed=s.seed,
+    )
+    # TRL wants a dataset; ours only says how many groups an iteration has.
+    rows = Dataset.from_dict({"prompt": [f"group {i}" for i in range(s.groups)]})
+    trainer = GRPOTrainer(
+        model=lm.model,
+        reward_funcs=_outcome_reward,
+        args=args,
+        train_dataset=rows,
+        processing_class=lm.tokenizer,
+        rollout_func=glue.rollout,
+        callbacks=[EndOfIteration()],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    return trainer
+
+
+@contextlib.contextmanager
+def _quiet():
+    """TRL's and transformers' warnings about options that we chose on purpose."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

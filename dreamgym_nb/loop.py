@@ -1,0 +1,260 @@
+"""The closed loop: log → experience model → RL in the dream → the real world (Section 3).
+
+`prepare` is step A: collect an offline log, train M_exp and the agent's start
+on it.  `dream_rl` is step B: RL on dreamed rollouts while the buffer grows.
+`evaluate` asks the real world, and only counts; nothing is learned from it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from dreamgym_nb.agent import imitate
+from dreamgym_nb.backbone import load_backbone
+from dreamgym_nb.dream import DreamWorld, start_from
+from dreamgym_nb.experience import Task, Trajectory, transitions_of
+from dreamgym_nb.experience_model import ExperienceModel
+from dreamgym_nb.grpo import (
+    GRPOSettings,
+    IterationRecord,
+    OnIteration,
+    RLHistory,
+    train_grpo,
+    uniform_tasks,
+)
+from dreamgym_nb.language_model import LanguageModel
+from dreamgym_nb.prompts import Format
+from dreamgym_nb.replay_buffer import ReplayBuffer
+from dreamgym_nb.rollout import Episode, rollout
+from dreamgym_nb.worlds import World, collect_log
+from dreamgym_nb.worlds.vector import RealWorlds, VectorWorld
+
+Progress = Callable[[int, int, float], None]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Sizes of step A.
+
+    Attributes:
+        log_episodes: length of the offline log, episodes.
+        model_steps, model_rate: training of the experience model.
+        agent_steps, agent_rate: imitation that gives the agent its start.
+        format: which parts of Eq. 4 the experience model uses.
+        seed: of log and training.
+    """
+
+    log_episodes: int = 2000
+    model_steps: int = 400
+    model_rate: float = 1e-3
+    agent_steps: int = 30
+    agent_rate: float = 3e-4
+    format: Format = field(default_factory=Format)
+    seed: int = 0
+
+
+@dataclass
+class Prepared:
+    """What step A leaves behind.
+
+    Attributes:
+        world: the real world.
+        log: the offline log; `offline_transitions` of them were paid for.
+        model: the experience model with its buffer.
+        agent: the policy's start.
+        seconds: wall-clock time of each part.
+    """
+
+    world: World
+    log: list[Trajectory]
+    model: ExperienceModel
+    agent: LanguageModel
+    seconds: dict[str, float]
+
+    @property
+    def offline_transitions(self) -> int:
+        """Real transitions in the offline log."""
+        return sum(len(t.transitions) for t in self.log)
+
+    def dreams(self, temperature: float = 0.0, seed: int = 0) -> Callable[[int], VectorWorld]:
+        """A maker of dreamed vector worlds, for `rollout` and RL."""
+        start = start_from(self.log)
+        generator = torch.Generator(device=self.model.lm.device).manual_seed(seed)
+
+        def make(n: int) -> VectorWorld:
+            return DreamWorld(
+                self.model,
+                self.world.fold,
+                start,
+                n,
+                max_steps=self.world.max_steps,
+                temperature=temperature,
+                generator=generator,
+            )
+
+        return make
+
+    def realities(self) -> Callable[[int], VectorWorld]:
+        """A maker of real vector worlds."""
+        return lambda n: RealWorlds(self.world, n)
+
+
+def prepare(
+    world: World,
+    sizes: Preparation,
+    backbone: LanguageModel | None = None,
+    progress: Callable[[str], Progress] | None = None,
+) -> Prepared:
+    """Step A: offline log, experience model, agent start.
+
+    Args:
+        world: the real world; only its training tasks are played.
+        sizes: how much of everything.
+        backbone: both roles start from it; the shipped one when omitted.
+        progress: given a part's name, returns a callback for its updates.
+    """
+    clock, seconds = time.perf_counter(), {}
+
+    def lap(name: str) -> None:
+        nonlocal clock
+        seconds[name], clock = time.perf_counter() - clock, time.perf_counter()
+
+    log = collect_log(world, world.tasks("train"), sizes.log_episodes, seed=sizes.seed)
+    transitions = transitions_of(log)
+    buffer = ReplayBuffer(transitions)
+    lap("log")
+    backbone = backbone or load_backbone()
+    model = ExperienceModel(backbone.copy(), buffer, sizes.format)
+    model.fit(
+        transitions,
+        steps=sizes.model_steps,
+        learning_rate=sizes.model_rate,
+        seed=sizes.seed,
+        progress=progress("experience model") if progress else None,
+    )
+    lap("experience model")
+    agent = backbone.copy()
+    imitate(
+        agent,
+        log,
+        steps=sizes.agent_steps,
+        learning_rate=sizes.agent_rate,
+        seed=sizes.seed,
+        progress=progress("agent start") if progress else None,
+    )
+    lap("agent start")
+    return Prepared(world, log, model, agent, seconds)
+
+
+def dream_rl(
+    prepared: Prepared,
+    agent: LanguageModel,
+    settings: GRPOSettings,
+    *,
+    grow: bool = True,
+    on_iteration: OnIteration | None = None,
+) -> RLHistory:
+    """Step B: GRPO on dreamed rollouts; no real transition is taken.
+
+    Args:
+        prepared: experience model, log and world (for its fold and tasks).
+        agent: the policy, trained in place.
+        settings: of GRPO.
+        grow: whether dreamed transitions join the replay buffer.
+        on_iteration: see `grpo.train_grpo`.
+    """
+
+    def after(record: IterationRecord, episodes: list[Episode]) -> None:
+        if grow:
+            dreamed = transitions_of(e.trajectory for e in episodes)
+            record.extra["new_memories"] = prepared.model.buffer.add(dreamed)
+        record.extra["generated"] = prepared.model.generated
+        if on_iteration is not None:
+            on_iteration(record, episodes)
+
+    return train_grpo(
+        agent,
+        prepared.dreams(seed=settings.seed),
+        uniform_tasks(prepared.world.tasks("train")),
+        settings,
+        after,
+    )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Success on a set of tasks, sampled actions.
+
+    Attributes:
+        success: share of episodes that succeeded.
+        low, high: 95% Wilson interval for that share.
+        episodes: number of episodes.
+        turns: mean length.
+        failed_actions: share of actions that failed.
+        transitions: steps taken for this evaluation.
+    """
+
+    success: float
+    low: float
+    high: float
+    episodes: int
+    turns: float
+    failed_actions: float
+    transitions: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a record."""
+        return asdict(self)
+
+
+def evaluate(
+    agent: LanguageModel,
+    make_worlds: Callable[[int], VectorWorld],
+    tasks: Sequence[Task],
+    *,
+    repeats: int = 1,
+    seed: int = 12345,
+    temperature: float = 1.0,
+) -> Evaluation:
+    """Let the agent act on `tasks`, `repeats` times each, and count successes."""
+    episodes = rollout(
+        agent,
+        make_worlds,
+        [task for task in tasks for _ in range(repeats)],
+        temperature=temperature,
+        generator=torch.Generator(device=agent.device).manual_seed(seed),
+    )
+    return summarise([e.trajectory for e in episodes])
+
+
+def summarise(trajectories: Sequence[Trajectory]) -> Evaluation:
+    """Success rate, interval and costs of some episodes."""
+    n, wins = len(trajectories), sum(t.success for t in trajectories)
+    steps = transitions_of(trajectories)
+    low, high = wilson(wins, n)
+    return Evaluation(
+        success=wins / n,
+        low=low,
+        high=high,
+        episodes=n,
+        turns=len(steps) / n,
+        failed_actions=sum(t.failed for t in steps) / len(steps),
+        transitions=len(steps),
+    )
+
+
+def wilson(wins: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's score interval for a share; 95% at z = 1.96.
+
+    Unlike the normal interval it stays inside [0, 1] and is not empty at 0 or n wins.
+    """
+    p = wins / n
+    centre = p + z * z / (2 * n)
+    spread = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return (centre - spread) / (1 + z * z / n), (centre + spread) / (1 + z * z / n)
