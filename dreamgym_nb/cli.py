@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 something ran and failed; 2 the command cannot be carried 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 from datetime import date
@@ -14,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 from . import __version__
+from .course.machine import set_threads
 from .errors import UserError
 
 RECORDS = Path("results/lessons.json")
@@ -27,10 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        if arguments[:1] == ["results"]:  # it has its own options, see dreamgym_nb.results
-            from . import results
-
-            return results.main(arguments[1:])
+        if arguments[:1] in (["results"], ["backbone"]):  # they have options of their own
+            set_threads()  # before torch is imported
+            module = importlib.import_module(f".{arguments[0]}", __package__)
+            return module.main(arguments[1:])
         options = _parser().parse_args(arguments)
         return options.action(options)
     except UserError as error:
@@ -78,8 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(action=_run)
 
-    # Only for `dreamgym --help`: main() hands these arguments over before they are parsed.
+    # Only for `dreamgym --help`: main() hands these two over before they are parsed.
     commands.add_parser("results", help="reproduce recorded results: results NAME [--seeds 0,1,2]")
+    commands.add_parser("backbone", help="pre-train the shipped backbone again (minutes)")
     return parser
 
 

@@ -7,7 +7,6 @@ on it.  `dream_rl` is step B: RL on dreamed rollouts while the buffer grows.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -28,6 +27,7 @@ from dreamgym_nb.grpo import (
     train_grpo,
     uniform_tasks,
 )
+from dreamgym_nb.intervals import wilson
 from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.prompts import Format
 from dreamgym_nb.replay_buffer import ReplayBuffer
@@ -247,14 +247,3 @@ def summarise(trajectories: Sequence[Trajectory]) -> Evaluation:
         failed_actions=sum(t.failed for t in steps) / len(steps),
         transitions=len(steps),
     )
-
-
-def wilson(wins: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's score interval for a share; 95% at z = 1.96.
-
-    Unlike the normal interval it stays inside [0, 1] and is not empty at 0 or n wins.
-    """
-    p = wins / n
-    centre = p + z * z / (2 * n)
-    spread = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return (centre - spread) / (1 + z * z / n), (centre + spread) / (1 + z * z / n)

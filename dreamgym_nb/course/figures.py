@@ -14,7 +14,8 @@ from html import escape
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy.special import stdtrit
+
+from ..intervals import mean_and_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -124,29 +125,6 @@ def line_style(index: int) -> dict[str, object]:
         "marker": _MARKERS[place],
         "markersize": 4.5,
     }
-
-
-def mean_and_interval(values: Sequence[float] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean over seeds and half the width of its 95% interval.
-
-    The interval is Student's t: with s the sample deviation over n seeds, t(0.975, n-1) s / √n.
-    It assumes seeds that are independent and roughly normal. One seed has no interval: NaN.
-
-    Args:
-        values: One row per seed; any further axes, such as iterations, are kept.
-
-    Raises:
-        ValueError: If there is no seed.
-    """
-    array = np.asarray(values, dtype=float)
-    if array.ndim == 0 or array.shape[0] == 0:
-        raise ValueError("An interval needs the values of at least one seed, one row per seed.")
-    mean = array.mean(axis=0)
-    seeds = array.shape[0]
-    if seeds == 1:
-        return mean, np.full_like(mean, np.nan)
-    half = stdtrit(seeds - 1, 0.975) * array.std(axis=0, ddof=1) / np.sqrt(seeds)
-    return mean, half
 
 
 def curve_with_interval(

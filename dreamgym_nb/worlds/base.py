@@ -142,6 +142,8 @@ class World(gymnasium.Env[str, str]):
             task = choices[int(self.np_random.integers(len(choices)))]
         elif isinstance(task, str):
             task = self.task_by_id(task)
+        elif not isinstance(task, Task):
+            raise UserError(f"A task is a Task or the id of one, not {task!r}.")
         if task.world != self.name:
             raise UserError(
                 f"Task {task.id!r} belongs to the world {task.world!r}, not to {self.name!r}."
@@ -163,8 +165,8 @@ class World(gymnasium.Env[str, str]):
         if self._over:
             raise RuntimeError("The episode is over (or none was started): call reset first.")
         self.real_steps += 1
-        before = self.observation
-        observation, reward, terminated, info = self._apply(str(action))
+        action, before = str(action), self.observation
+        observation, reward, terminated, info = self._apply(action)
         self.state = self.fold(self.state, action, observation)
         self.history = (*self.history, (before, action))
         self.observation = observation

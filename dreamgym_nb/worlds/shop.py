@@ -82,6 +82,7 @@ class Shop(World):
         super().__init__()
         if (products is None) != (tasks is None):
             raise UserError("Give products and tasks together, or neither.")
+        _check_splits(tasks)
         self.products = list(products) if products is not None else generate_products(seed)
         self._tasks = dict(tasks) if tasks is not None else generate_tasks(self.products, seed)
         self.by_id = {p.id.lower(): p for p in self.products}
@@ -124,7 +125,8 @@ class Shop(World):
     def _search(self, words: str) -> str:
         self._query = " ".join(words.split()[:QUERY_WORDS])
         self._queries.append(self._query)
-        self._results, self._page, self._item = self.search(self._query), 1, None
+        self._results, self._page = self.search(self._query), 1
+        self._item = self._text = None
         return self._results_page()
 
     def _click(self, thing: str) -> str:
@@ -370,24 +372,31 @@ def clickables(head: str) -> list[str]:
 
 def read_chosen(head: str) -> dict[str, str]:
     """The options chosen so far on an abstract item page."""
-    line = next(line for line in head.split("\n") if line.startswith(CHOSEN))
+    line = next((line for line in head.split("\n") if line.startswith(CHOSEN)), "")
     entries = [entry.split() for entry in line[len(CHOSEN) :].split(" and ")]
     return {e[0]: " ".join(e[1:]) for e in entries if len(e) > 1}
 
 
 def _choose(state: str, observation: str) -> str:
     """The item page with one more option chosen; other pages stay as they are."""
-    if not state.startswith("item "):
-        return state
     name, _, value = observation[len(CHOSEN) :].partition(" ")
     head, mark, behind = state.partition(BEHIND)
     lines = head.split("\n")
+    if not state.startswith("item ") or not any(line.startswith(CHOSEN) for line in lines):
+        return state
     chosen = {**read_chosen(head), name: value}
     order = [line.split(":")[0] for line in lines if ": " in line]
     entries = [f"{n} {chosen[n]}" for n in order if n in chosen]
     at = next(i for i, line in enumerate(lines) if line.startswith(CHOSEN))
     lines[at] = CHOSEN + (" and ".join(entries) or "nothing")
     return "\n".join(lines) + mark + behind
+
+
+def _check_splits(tasks: Mapping[str, Sequence[Task]] | None) -> None:
+    if tasks is not None and set(tasks) != set(SPLITS):
+        raise UserError(f"Give tasks for both splits, {SPLITS}; these are for {sorted(tasks)}.")
+    if tasks is not None and (both := {t.id for t in tasks["train"]} & {t.id for t in tasks["test"]}):
+        raise UserError(f"Task {min(both)!r} is in both splits; a test task is never trained on.")
 
 
 def _mark(met: bool) -> str:

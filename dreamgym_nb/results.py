@@ -1,0 +1,273 @@
+"""Recorded results: run an experiment for several seeds, keep records, make tables of them.
+
+``dreamgym results first_light --seeds 0,1,2`` runs what is not recorded yet.
+A seed's record is one JSON file, written atomically when the seed is done: a
+run that was stopped goes on with the seeds that are missing.  Tables and the
+README's section are made from the records only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import platform
+import time
+from collections.abc import Callable, Sequence
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dreamgym_nb import fidelity
+from dreamgym_nb.backbone import SHIPPED, load_backbone
+from dreamgym_nb.errors import UserError
+from dreamgym_nb.experience import atomic_write, transitions_of
+from dreamgym_nb.grpo import GRPOSettings, IterationRecord
+from dreamgym_nb.intervals import mean_and_interval
+from dreamgym_nb.loop import Preparation, dream_rl, evaluate, prepare
+from dreamgym_nb.rollout import Episode
+from dreamgym_nb.worlds import collect_log, make_world
+from dreamgym_nb.worlds.vector import RealWorlds
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+VERSION = 1  # of the records
+
+
+def first_light(seed: int, say: Callable[[str], None] = print) -> dict[str, Any]:
+    """The first end-to-end run: log, experience model, RL in the dream, the real test.
+
+    The seed chooses the catalogue (another shop for each), the log, the
+    training and the rollouts.  The backbone was pre-trained on none of these
+    catalogues.  Evaluation happens on test tasks, with sampled actions, in a
+    second copy of the world, so that the first one's step counter proves that
+    training in the dream took no real step.
+
+    Args:
+        seed: of everything.
+        say: where progress is told.
+
+    Returns:
+        The record; plain JSON values.
+    """
+    sizes, settings = Preparation(seed=seed), GRPOSettings(seed=seed)
+    world, exam = make_world("shop", seed=seed), make_world("shop", seed=seed)
+    test = exam.tasks("test")
+    start = time.perf_counter()
+    ready = prepare(world, sizes)
+    say(f"seed {seed}: prepared in {time.perf_counter() - start:.0f} s, {ready.seconds}")
+    offline = world.real_steps
+
+    held_out = transitions_of(collect_log(exam, test, episodes=300, seed=seed + 1))
+    truth = fidelity.measure(ready.model, world.fold, held_out)
+    say(f"seed {seed}: fidelity {truth.valid:.3f} {truth.invalid:.3f} {truth.reward:.3f}")
+
+    def real(n: int) -> RealWorlds:
+        return RealWorlds(exam, n)
+
+    def examine(repeats: int) -> dict[str, Any]:
+        return {
+            name: evaluate(ready.agent, make, test, repeats=repeats).to_json()
+            for name, make in (("real", real), ("dream", ready.dreams()))
+        }
+
+    before = examine(repeats=4)
+    curve: list[dict[str, Any]] = [{"iteration": 0, **_points(before)}]
+
+    def after(record: IterationRecord, episodes: list[Episode]) -> None:
+        if record.iteration % 5 == 0 and record.iteration < settings.iterations:
+            curve.append({"iteration": record.iteration, **_points(examine(repeats=1))})
+            say(f"seed {seed}: {record.success:.2f} in training, {curve[-1]}")
+
+    history = dream_rl(ready, ready.agent, settings, on_iteration=after)
+    if history.interrupted:
+        raise KeyboardInterrupt
+    finally_ = examine(repeats=4)
+    curve.append({"iteration": settings.iterations, **_points(finally_)})
+    say(f"seed {seed}: {curve[0]} → {curve[-1]}")
+    return {
+        "experiment": "first_light",
+        "version": VERSION,
+        "seed": seed,
+        "date": date.today().isoformat(),
+        "machine": machine(),
+        "backbone": json.loads((SHIPPED / "recipe.json").read_text(encoding="utf-8")),
+        "preparation": dataclasses.asdict(sizes),
+        "settings": dataclasses.asdict(settings),
+        "transitions": {
+            "offline_real": offline,
+            "training_real": world.real_steps - offline,
+            "dreamed": history.iterations[-1].transitions,
+            "dreamed_and_generated": ready.model.generated,
+        },
+        "fidelity": truth.to_json(),
+        "start": before,
+        "end": finally_,
+        "gap": finally_["dream"]["success"] - finally_["real"]["success"],
+        "curve": curve,
+        "history": [r.to_json() for r in history.iterations],
+        "memories": dict(ready.model.buffer.sources),
+        "unreadable": ready.model.unreadable,
+        "seconds": {**ready.seconds, "dream rl": history.iterations[-1].seconds},
+        "minutes_in_all": (time.perf_counter() - start) / 60,
+    }
+
+
+def _points(result: dict[str, Any]) -> dict[str, float]:
+    return {name: result[name]["success"] for name in ("real", "dream")}
+
+
+def machine() -> dict[str, Any]:
+    """What a number was measured on."""
+    packages = ("torch", "transformers", "trl", "gymnasium", "scikit-learn", "numpy")
+    return {
+        "python": platform.python_version(),
+        "threads": torch.get_num_threads(),
+        **{name: metadata.version(name) for name in packages},
+    }
+
+
+EXPERIMENTS: dict[str, Callable[..., dict[str, Any]]] = {"first_light": first_light}
+
+
+def run(
+    name: str, seeds: Sequence[int], redo: bool = False, folder: Path = RESULTS
+) -> list[dict[str, Any]]:
+    """Run an experiment for the seeds that have no record yet; returns all records.
+
+    Args:
+        name: of the experiment.
+        seeds: which seeds.
+        redo: run also the seeds that are recorded.
+        folder: where records lie, ``folder/name/seed0.json``.
+
+    Raises:
+        UserError: there is no such experiment.
+    """
+    if name not in EXPERIMENTS:
+        raise UserError(f"There is no experiment {name!r}; there are: {', '.join(EXPERIMENTS)}.")
+    for seed in seeds:
+        path = folder / name / f"seed{seed}.json"
+        if path.exists() and not redo:
+            print(f"{path.name} of {name} is recorded already.")
+            continue
+        record = EXPERIMENTS[name](seed, say=lambda text: print(text, flush=True))
+        atomic_write(path, json.dumps(record, indent=1) + "\n")
+    return records(name, folder)
+
+
+def records(name: str, folder: Path = RESULTS) -> list[dict[str, Any]]:
+    """The records of an experiment, by seed.
+
+    Raises:
+        UserError: there are none, or one is of another version.
+    """
+    paths = sorted((folder / name).glob("seed*.json"))
+    if not paths:
+        raise UserError(f"No run of {name} is recorded. Make one: dreamgym results {name}")
+    found = [json.loads(p.read_text(encoding="utf-8")) for p in paths]
+    for path, record in zip(paths, found, strict=True):
+        if record.get("version") != VERSION:
+            raise UserError(f"{path} has another version; run it again with --redo.")
+    return sorted(found, key=lambda r: r["seed"])
+
+
+def table(found: Sequence[dict[str, Any]]) -> str:
+    """The records of `first_light` as a Markdown table: one row per seed, then the mean."""
+    columns: list[tuple[str, Callable[[dict[str, Any]], float], str]] = [
+        ("start, real", lambda r: r["start"]["real"]["success"], ".2f"),
+        ("after the dream, real", lambda r: r["end"]["real"]["success"], ".2f"),
+        ("after, in the dream", lambda r: r["end"]["dream"]["success"], ".2f"),
+        ("gap", lambda r: r["gap"], "+.2f"),
+        ("valid", lambda r: r["fidelity"]["valid"], ".3f"),
+        ("invalid", lambda r: r["fidelity"]["invalid"], ".3f"),
+        ("reward", lambda r: r["fidelity"]["reward"], ".3f"),
+        ("offline real", lambda r: r["transitions"]["offline_real"], ",.0f"),
+        ("real in training", lambda r: r["transitions"]["training_real"], ",.0f"),
+        ("dreamed", lambda r: r["transitions"]["dreamed"], ",.0f"),
+        ("minutes", lambda r: sum(r["seconds"].values()) / 60, ".1f"),
+    ]
+    lines = [
+        "| seed | " + " | ".join(name for name, _, _ in columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    for r in found:
+        cells = []
+        for name, value, form in columns:
+            cell = format(value(r), form)
+            if name in ("start, real", "after the dream, real"):
+                e = r["start" if name.startswith("start") else "end"]["real"]
+                cell += f" ({e['low']:.2f}–{e['high']:.2f})"
+            cells.append(cell)
+        lines.append(f"| {r['seed']} | " + " | ".join(cells) + " |")
+    means = []
+    for _, value, form in columns:
+        mean, half = mean_and_interval([value(r) for r in found])
+        width = form.replace("+", "")
+        means.append(format(float(mean), form) + f" ± {format(float(half), width)}")
+    lines.append("| mean | " + " | ".join(means) + " |")
+    return "\n".join(lines)
+
+
+def readme_section(found: Sequence[dict[str, Any]]) -> str:
+    """What the README says about `first_light`, made from its records."""
+    first = found[0]
+    episodes = first["end"]["real"]["episodes"]
+    pre = first["backbone"]
+    return "\n\n".join(
+        [
+            "**First light** (recorded in `results/first_light/`, "
+            f"{', '.join(sorted({r['date'] for r in found}))}, seeds "
+            f"{', '.join(str(r['seed']) for r in found)}, "
+            f"{first['machine']['threads']} threads). Each seed is another shop. "
+            "Success on test tasks with sampled actions, "
+            f"{episodes} episodes (95% Wilson interval); "
+            "fidelity is exact next states on held-out tasks; mean ± 95% t-interval over seeds. "
+            "Minutes are log, experience model, agent start and dream RL together; the shared "
+            f"backbone ({pre['parameters']:,} parameters, pre-trained on "
+            f"{pre['recipe']['catalogues']} other shops) took {pre['minutes']:.0f} minutes once.",
+            table(found),
+        ]
+    )
+
+
+def write_readme(found: Sequence[dict[str, Any]], readme: Path) -> None:
+    """Put the section between the README's two result comments.
+
+    Raises:
+        UserError: the comments are not there.
+    """
+    begin, end = "<!-- results:first_light:begin -->", "<!-- results:first_light:end -->"
+    text = readme.read_text(encoding="utf-8")
+    if begin not in text or end not in text:
+        raise UserError(f"{readme} lacks the lines {begin} and {end}.")
+    head, rest = text.split(begin, 1)
+    tail = rest.split(end, 1)[1]
+    atomic_write(readme, f"{head}{begin}\n{readme_section(found)}\n{end}{tail}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """``dreamgym results NAME``: run what is missing, print the table, renew the README."""
+    parser = argparse.ArgumentParser(prog="dreamgym results", description=main.__doc__)
+    parser.add_argument("name", help=f"one of: {', '.join(EXPERIMENTS)}")
+    parser.add_argument("--seeds", default="0,1,2", help="comma-separated (0,1,2)")
+    parser.add_argument("--redo", action="store_true", help="run also what is recorded")
+    options = parser.parse_args(argv)
+    try:
+        seeds = [int(s) for s in options.seeds.split(",")]
+    except ValueError as e:
+        raise UserError(f"--seeds {options.seeds} is not a list of whole numbers.") from e
+    load_backbone()  # a missing one should be told before anything runs
+    found = run(options.name, seeds, options.redo)
+    print(table(found))
+    write_readme(found, RESULTS.parent / "README.md")
+    return 0
+
+
+def curves(found: Sequence[dict[str, Any]]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Learning curves of the records: iterations (points,), success (seeds, points) by world."""
+    x = np.array([p["iteration"] for p in found[0]["curve"]])
+    return x, {w: np.array([[p[w] for p in r["curve"]] for r in found]) for w in ("real", "dream")}
