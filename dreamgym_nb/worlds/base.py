@@ -195,6 +195,19 @@ class World(gymnasium.Env[str, str]):
         return self.state
 
 
+def check_splits(tasks: Mapping[str, Sequence[Task]]) -> None:
+    """Hold a world's tasks to the splits: both are there, and no task is in both.
+
+    Raises:
+        UserError: they are not.
+    """
+    if set(tasks) != set(SPLITS):
+        raise UserError(f"Give tasks for both splits, {SPLITS}; these are for {sorted(tasks)}.")
+    both = {t.id for t in tasks["train"]} & {t.id for t in tasks["test"]}
+    if both:
+        raise UserError(f"Task {min(both)!r} is in both splits; a test task is never trained on.")
+
+
 def collect_log(
     world: World,
     tasks: Sequence[Task],

@@ -21,7 +21,7 @@ import numpy as np
 
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Task
-from dreamgym_nb.worlds.base import FAILURE, MAX_ACTION_CHARS, SPLITS, World
+from dreamgym_nb.worlds.base import FAILURE, MAX_ACTION_CHARS, SPLITS, World, check_splits
 from dreamgym_nb.worlds.catalogue import (
     OPTIONS,
     Product,
@@ -82,9 +82,9 @@ class Shop(World):
         super().__init__()
         if (products is None) != (tasks is None):
             raise UserError("Give products and tasks together, or neither.")
-        _check_splits(tasks)
         self.products = list(products) if products is not None else generate_products(seed)
         self._tasks = dict(tasks) if tasks is not None else generate_tasks(self.products, seed)
+        check_splits(self._tasks)
         self.by_id = {p.id.lower(): p for p in self.products}
         self.search = Search(self.products)
         self.page_size, self.max_steps = page_size, max_steps
@@ -390,13 +390,6 @@ def _choose(state: str, observation: str) -> str:
     at = next(i for i, line in enumerate(lines) if line.startswith(CHOSEN))
     lines[at] = CHOSEN + (" and ".join(entries) or "nothing")
     return "\n".join(lines) + mark + behind
-
-
-def _check_splits(tasks: Mapping[str, Sequence[Task]] | None) -> None:
-    if tasks is not None and set(tasks) != set(SPLITS):
-        raise UserError(f"Give tasks for both splits, {SPLITS}; these are for {sorted(tasks)}.")
-    if tasks is not None and (both := {t.id for t in tasks["train"]} & {t.id for t in tasks["test"]}):
-        raise UserError(f"Task {min(both)!r} is in both splits; a test task is never trained on.")
 
 
 def _mark(met: bool) -> str:
