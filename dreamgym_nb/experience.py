@@ -17,7 +17,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -160,7 +160,7 @@ def atomic_write(path: str | os.PathLike[str], text: str) -> Path:
 def save_log(path: str | os.PathLike[str], trajectories: Sequence[Trajectory]) -> Path:
     """Write trajectories as JSON Lines (schema line first), atomically."""
     lines = [json.dumps({"schema": SCHEMA, "version": VERSION})]
-    lines += [json.dumps(_to_json(t), ensure_ascii=False) for t in trajectories]
+    lines += [json.dumps(_to_json(t)) for t in trajectories]
     return atomic_write(path, "\n".join(lines) + "\n")
 
 
@@ -175,10 +175,10 @@ def load_log(path: str | os.PathLike[str]) -> list[Trajectory]:
     if not path.is_file():
         raise LogError(f"There is no log at {path}. Make one with worlds.collect_log and save_log.")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except UnicodeDecodeError as e:
         raise LogError(f"{path} is not a text file, so it is no experience log.") from e
-    _check_header(path, lines[0] if lines else "")
+    _check_header(path, lines[0])
     trajectories = []
     for number, line in enumerate(lines[1:], start=2):
         try:
@@ -235,23 +235,36 @@ def _to_json(t: Trajectory) -> dict[str, Any]:
 
 
 def _from_json(d: Mapping[str, Any]) -> Trajectory:
-    task = Task(**d["task"])
+    task = _checked(Task(**d["task"]))
     transitions: list[Transition] = []
     state, observation, history = d["state"], d["observation"], ()
     for s in d["steps"]:
         if s["source"] not in ("real", "dream"):
             raise ValueError(f"source must be real or dream, not {s['source']!r}")
-        transitions.append(
-            Transition(task=task, history=history, state=state, trajectory=d["id"], **s)
-        )
+        step = Transition(task=task, history=history, state=state, trajectory=d["id"], **s)
+        transitions.append(_checked(step))
         history = (*history, (observation, s["action"]))
         state, observation = s["next_state"], s["observation"]
-    return Trajectory(
-        id=d["id"],
-        task=task,
-        observation=d["observation"],
-        state=d["state"],
-        transitions=tuple(transitions),
-        truncated=d["truncated"],
-        behaviour=d["behaviour"],
+    return _checked(
+        Trajectory(
+            id=d["id"],
+            task=task,
+            observation=d["observation"],
+            state=d["state"],
+            transitions=tuple(transitions),
+            truncated=d["truncated"],
+            behaviour=d["behaviour"],
+        )
     )
+
+
+_KINDS = {"str": str, "bool": bool, "float": (int, float), "Source": str, "Mapping[str, Any]": Mapping}
+
+
+def _checked(record: Any) -> Any:
+    """The record itself, if its plain fields hold what they are declared to hold."""
+    for f in fields(record):
+        value = getattr(record, f.name)
+        if not isinstance(value, _KINDS.get(f.type, object)):
+            raise TypeError(f"{f.name} must be {f.type}, not {value!r}")
+    return record

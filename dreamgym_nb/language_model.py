@@ -10,6 +10,7 @@ Generation keeps one key-value cache for a whole batch of episodes
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
@@ -34,6 +36,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from dreamgym_nb.errors import UserError
 from dreamgym_nb.prompts import EOS, PHRASES
 
 PAD = "<pad>"
@@ -154,9 +157,7 @@ class LanguageModel:
 
     def copy(self) -> LanguageModel:
         """A second model with the same weights; training one leaves the other."""
-        twin = type(self.model)(self.model.config)
-        twin.load_state_dict(self.model.state_dict())
-        return LanguageModel(twin.to(self.device).eval(), self.tokenizer)
+        return LanguageModel(copy.deepcopy(self.model).eval(), self.tokenizer)
 
     # ---- text and tokens ---------------------------------------------------------
 
@@ -191,8 +192,13 @@ class LanguageModel:
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         self.model.config.dreamgym_vocabulary = self.fingerprint
-        self.model.save_pretrained(draft)
-        self.tokenizer.save_pretrained(draft)
+        try:
+            self.model.save_pretrained(draft)
+            self.tokenizer.save_pretrained(draft)
+            draft.chmod(0o755)
+        except BaseException:
+            shutil.rmtree(draft)
+            raise
         if folder.exists():
             old = folder.with_name(f".{folder.name}.old")
             shutil.rmtree(old, ignore_errors=True)
@@ -208,15 +214,21 @@ class LanguageModel:
         """Load a saved model, or any causal language model of the hub by its name.
 
         Raises:
-            ValueError: the tokenizer in the folder is not the one that the
-                weights were trained with.
+            UserError: there is no such model, or the tokenizer in the folder is
+                not the one that the weights were trained with.
         """
-        tokenizer = AutoTokenizer.from_pretrained(name_or_path)
-        model = AutoModelForCausalLM.from_pretrained(name_or_path, dtype=torch.float32)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(name_or_path)
+            model = AutoModelForCausalLM.from_pretrained(name_or_path, dtype=torch.float32)
+        except (OSError, ValueError, SafetensorError) as e:
+            raise UserError(
+                f"{name_or_path} is no saved model, nor one of the hub that can be reached now "
+                f"({str(e).strip().splitlines()[0]}). Check the name, or save the model again."
+            ) from e
         language_model = cls(model.eval(), tokenizer)
         made_with = getattr(model.config, "dreamgym_vocabulary", None)
         if made_with not in (None, language_model.fingerprint):
-            raise ValueError(
+            raise UserError(
                 f"The checkpoint in {name_or_path} was trained with another tokenizer "
                 f"(vocabulary {made_with}, found {language_model.fingerprint}). Copy the whole "
                 "folder, or train it again."
@@ -281,7 +293,7 @@ class Session:
 
     def keep(self, rows: Sequence[int]) -> None:
         """Drop all rows but these (their order is the new order)."""
-        if len(rows) == len(self.pending):
+        if list(rows) == list(range(len(self.pending))):
             return
         index = torch.tensor(list(rows), device=self.mask.device)
         self.cache.batch_select_indices(index)
