@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Trajectory
 from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.prompts import action_text, first_turn, next_turn
@@ -44,11 +45,11 @@ def imitate(
     """SFT: raise the probability of the actions of successful trajectories.
 
     Raises:
-        ValueError: none of the trajectories succeeded.
+        UserError: none of the trajectories succeeded.
     """
     good = [t for t in trajectories if t.success]
     if not good:
-        raise ValueError("SFT imitates successes, and this log has none: collect a longer log.")
+        raise UserError("SFT imitates successes, and this log has none: collect a longer log.")
     return fit(
         lm,
         [transcript(t, lm) for t in good],

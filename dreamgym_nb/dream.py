@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Source, Task, Trajectory, Turn
 from dreamgym_nb.experience_model import ExperienceModel, Question
 from dreamgym_nb.worlds.base import FAILURE
@@ -24,10 +25,10 @@ def start_from(log: Sequence[Trajectory]) -> Callable[[Task], str]:
     """How episodes begin, read off the log: by task, else the commonest beginning.
 
     Raises:
-        ValueError: the log is empty.
+        UserError: the log is empty.
     """
     if not log:
-        raise ValueError("A dream begins as the log's episodes did, and this log is empty.")
+        raise UserError("A dream begins as the log's episodes did, and this log is empty.")
     known = {t.task.id: t.observation for t in log}
     usual = Counter(t.observation for t in log).most_common(1)[0][0]
     return lambda task: known.get(task.id, usual)

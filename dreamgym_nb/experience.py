@@ -258,7 +258,7 @@ def _from_json(d: Mapping[str, Any]) -> Trajectory:
     )
 
 
-_KINDS = {"str": str, "bool": bool, "float": (int, float), "Source": str, "Mapping[str, Any]": Mapping}
+_KINDS = {"str": str, "bool": bool, "float": (int, float), "Mapping[str, Any]": Mapping}
 
 
 def _checked(record: Any) -> Any:

@@ -77,7 +77,7 @@ class ExperienceModel:
         cache_size: int = 50_000,
     ) -> None:
         self.lm, self.buffer, self.format = lm, buffer, format or Format()
-        self._answers: OrderedDict[str, tuple[Outcome, bool]] = OrderedDict()
+        self._answers: OrderedDict[tuple[str, int], tuple[Outcome, bool]] = OrderedDict()
         self.cache_size = cache_size
         self.asked = self.generated = self.unreadable = 0
 
@@ -158,8 +158,8 @@ class ExperienceModel:
     ) -> list[Imagined]:
         """What happens next, for a batch of questions in one generation.
 
-        Greedy answers (temperature 0) depend on the prompt alone, so equal
-        prompts are generated once and remembered.
+        Greedy answers (temperature 0) depend on the prompt and the limit alone,
+        so equal prompts are generated once and remembered.
 
         Args:
             questions: what to imagine.
@@ -172,10 +172,11 @@ class ExperienceModel:
         if temperature:
             answers = self._write(prompts, temperature, max_new_tokens, generator)
         else:
-            new = [p for p in dict.fromkeys(prompts) if p not in self._answers]
-            written = self._write(new, 0.0, max_new_tokens, None)
+            keys = [(p, max_new_tokens) for p in prompts]
+            new = [key for key in dict.fromkeys(keys) if key not in self._answers]
+            written = self._write([p for p, _ in new], 0.0, max_new_tokens, None)
             self._answers.update(zip(new, written, strict=True))
-            answers = [self._answers[p] for p in prompts]
+            answers = [self._answers[key] for key in keys]
             while len(self._answers) > self.cache_size:
                 self._answers.popitem(last=False)
         self.unreadable += sum(not parsed for _, parsed in answers)

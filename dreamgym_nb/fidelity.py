@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
+from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Transition
 from dreamgym_nb.experience_model import ExperienceModel, Imagined, Question
 
@@ -82,10 +83,10 @@ def measure(model: ExperienceModel, fold: Fold, held_out: Sequence[Transition]) 
         held_out: real transitions of tasks outside the training log.
 
     Raises:
-        ValueError: nothing to measure on.
+        UserError: nothing to measure on.
     """
     if not held_out:
-        raise ValueError("Fidelity needs held-out transitions; the list is empty.")
+        raise UserError("Fidelity needs held-out transitions; the list is empty.")
     rows = compare(model, fold, held_out)
     kinds: dict[str, list[bool]] = {}
     for t, _, exact in rows:

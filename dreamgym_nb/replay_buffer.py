@@ -17,6 +17,7 @@ from scipy.sparse import csr_matrix, hstack, vstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
+from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Transition
 
 Query = tuple[str, str]  # (state, action)
@@ -73,7 +74,7 @@ class ReplayBuffer:
 
     def __init__(self, transitions: Sequence[Transition], encoder: Encoder | None = None) -> None:
         if not transitions:
-            raise ValueError("A replay buffer starts with at least one transition of the log.")
+            raise UserError("A replay buffer starts with at least one transition of the log.")
         self.transitions: list[Transition] = []
         self._owners: list[set[str]] = []  # trajectories in which each memory was seen
         self._index: dict[tuple[str, str, str], int] = {}
@@ -93,20 +94,20 @@ class ReplayBuffer:
     def add(self, transitions: Sequence[Transition]) -> int:
         """Add what is new among `transitions`; returns how many were new.
 
-        A dreamed answer to a (state, action) that reality has already
-        answered is never added: facts are not overwritten by dreams.
+        A dreamed answer to a (state, action) that reality has answered is
+        never held: it is not added, and a real answer takes its place.
         """
         new: list[Transition] = []
-        real = {(t.state, t.action) for t in self.transitions if t.source == "real"}
+        real = {(t.state, t.action) for t in transitions if t.source == "real"}
+        self._forget_dreams_of(real)
+        real |= {(t.state, t.action) for t in self.transitions if t.source == "real"}
         for t in transitions:
+            if t.source == "dream" and (t.state, t.action) in real:
+                continue
             key = (t.state, t.action, t.observation)
             if key in self._index:
                 self._owners[self._index[key]].add(t.trajectory)
                 continue
-            if t.source == "dream" and (t.state, t.action) in real:
-                continue
-            if t.source == "real":
-                real.add((t.state, t.action))
             self._index[key] = len(self.transitions)
             self.transitions.append(t)
             self._owners.append({t.trajectory})
@@ -115,6 +116,20 @@ class ReplayBuffer:
             rows = self.encoder([(t.state, t.action) for t in new])
             self._rows = rows if self._rows is None else vstack([self._rows, rows]).tocsr()
         return len(new)
+
+    def _forget_dreams_of(self, answered: set[Query]) -> None:
+        stay = [
+            i
+            for i, t in enumerate(self.transitions)
+            if t.source == "real" or (t.state, t.action) not in answered
+        ]
+        if len(stay) == len(self.transitions):
+            return
+        self.transitions = [self.transitions[i] for i in stay]
+        self._owners = [self._owners[i] for i in stay]
+        self._rows = self._rows[stay]
+        keys = [(t.state, t.action, t.observation) for t in self.transitions]
+        self._index = {key: i for i, key in enumerate(keys)}
 
     def retrieve(
         self,
@@ -145,8 +160,9 @@ class ReplayBuffer:
     def _best(self, scores: np.ndarray, k: int, own: str | None) -> list[tuple[Transition, float]]:
         width = min(len(scores), k + 16)
         while True:
-            top = np.argpartition(-scores, width - 1)[:width]
-            top = top[np.lexsort((top, -scores[top]))]  # ties: the older memory first
+            least = -np.partition(-scores, width - 1)[width - 1]
+            top = np.flatnonzero(scores >= least)
+            top = top[np.argsort(-scores[top], kind="stable")]  # ties: the older memory first
             best = [int(i) for i in top if self._owners[i] != {own}][:k]
             if len(best) == k or width == len(scores):
                 return [(self.transitions[i], float(scores[i])) for i in best]

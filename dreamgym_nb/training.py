@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from dreamgym_nb.errors import UserError
 from dreamgym_nb.language_model import LanguageModel
 
 
@@ -147,10 +148,14 @@ def fit(
         progress: called with (step, steps, loss) after each update.
 
     Raises:
-        ValueError: no samples.
+        UserError: no samples, or one in which no token counts (its loss would
+            be the mean of nothing, and the weights would become NaN).
     """
     if not samples:
-        raise ValueError("There is nothing to train on: the list of samples is empty.")
+        raise UserError("There is nothing to train on: the list of samples is empty.")
+    silent = next((i for i, s in enumerate(samples) if not any(s.counted[1:])), None)
+    if silent is not None:
+        raise UserError(f"In sample {silent} no token counts: leave it out, or count its target.")
     rng = np.random.default_rng(seed)
     lengths = [len(s.tokens) for s in samples]
     steppers = optimizers(lm.model, learning_rate)
@@ -180,5 +185,6 @@ def fit(
     except KeyboardInterrupt:
         history.interrupted = True
         print(f"Stopped after {len(history.loss)} of {steps} updates; what was learned is kept.")
-    lm.model.eval()
+    finally:
+        lm.model.eval()
     return history

@@ -17,6 +17,7 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Text, Tuple
 
+from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Source, Task
 from dreamgym_nb.worlds.base import PRINTABLE, World
 
@@ -52,6 +53,7 @@ class VectorWorld(gymnasium.vector.VectorEnv[tuple[str, ...], tuple[str, ...], n
         self.observation_space = self.action_space = Tuple([text] * num_envs)
         self.transitions = 0
         self._over = np.ones(num_envs, bool)
+        self._last: list[Row] = []
 
     @abstractmethod
     def _begin(self, tasks: Sequence[Task]) -> list[tuple[str, str]]:
@@ -71,12 +73,12 @@ class VectorWorld(gymnasium.vector.VectorEnv[tuple[str, ...], tuple[str, ...], n
             options: ``{"tasks": [Task, …]}``, one for each row.
 
         Raises:
-            ValueError: no tasks, or another number of them than rows.
+            UserError: no tasks, or another number of them than rows.
         """
         super().reset(seed=seed)
         tasks = list((options or {}).get("tasks", ()))
         if len(tasks) != self.num_envs:
-            raise ValueError(
+            raise UserError(
                 f"reset needs options={{'tasks': …}} with {self.num_envs} tasks, one for each "
                 f"row; it got {len(tasks)}."
             )
@@ -96,13 +98,18 @@ class VectorWorld(gymnasium.vector.VectorEnv[tuple[str, ...], tuple[str, ...], n
             ``reasoning``, ``success``, one entry for each row.
 
         Raises:
-            ValueError: an action for a row that is over, or none for a live one.
+            UserError: an action for a row that is over, none for a live one, or
+                another number of them than rows; or no episode was started.
         """
+        if not self._last:
+            raise UserError("No episode was started: call reset first.")
+        if len(actions) != self.num_envs:
+            raise UserError(f"step needs {self.num_envs} actions, one a row, not {len(actions)}.")
         wrong = [i for i, a in enumerate(actions) if (a is None) != bool(self._over[i])]
-        if wrong or len(actions) != self.num_envs:
-            raise ValueError(
-                f"step needs an action for each live row and None for each row that is over; "
-                f"{len(actions)} actions for {self.num_envs} rows, wrong in rows {wrong[:5]}."
+        if wrong:
+            raise UserError(
+                "step needs an action for each live row and None for each row that is over; "
+                f"that is not so in rows {wrong[:5]}."
             )
         live = [i for i, a in enumerate(actions) if a is not None]
         for i, row in zip(live, self._advance(live, [actions[i] for i in live]), strict=True):

@@ -1,0 +1,228 @@
+"""The memory finds what brute force finds, never one's own answer, and never prefers a dream."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from dreamgym_nb.errors import UserError
+from dreamgym_nb.experience import Task, Transition
+from dreamgym_nb.replay_buffer import ReplayBuffer, TfidfEncoder
+
+
+def make(state="s", action="a", observation="o", trajectory="t0", source="real"):
+    """A transition of which only these matter."""
+    texts = (state, action, "", observation, observation)
+    return Transition(Task("shop", "1", "x"), (), *texts, 0.0, False, source, trajectory)
+
+
+def held(buffer):
+    return [(t.state, t.action, t.observation, t.source) for t in buffer.transitions]
+
+
+def found(buffer, query, k=9, own=None):
+    (memories,) = buffer.retrieve([query], k, None if own is None else [own])
+    return [m.observation for m, _ in memories]
+
+
+# ---- retrieval ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [1, 3, 40])
+@pytest.mark.parametrize("leave_own_out", [False, True])
+def test_top_k_is_what_brute_force_finds(transitions, k, leave_own_out):
+    """Cosines from dense vectors, one query at a time; ties go to the older memory."""
+    buffer = ReplayBuffer(transitions[::2])
+    queries = transitions[:60]
+    pairs = [(t.state, t.action) for t in queries]
+    own = [t.trajectory for t in queries] if leave_own_out else None
+    owners = {}
+    for t in transitions[::2]:
+        owners.setdefault((t.state, t.action, t.observation), set()).add(t.trajectory)
+    keys = [(t.state, t.action, t.observation) for t in buffer.transitions]
+    memories = buffer.encoder([key[:2] for key in keys]).toarray()
+    for query, pair, result in zip(queries, pairs, buffer.retrieve(pairs, k, own), strict=True):
+        vector = buffer.encoder([pair]).toarray()[0]
+        norms = np.linalg.norm(memories, axis=1) * np.linalg.norm(vector)
+        cosine = memories @ vector / norms
+        allowed = [
+            i
+            for i, key in enumerate(keys)
+            if not (leave_own_out and owners[key] == {query.trajectory})
+        ]
+        best = sorted(cosine[allowed], reverse=True)[:k]
+        assert [c for _, c in result] == pytest.approx(best, abs=1e-5)
+        places = [buffer.transitions.index(m) for m, _ in result]
+        assert set(places) <= set(allowed) and len(set(places)) == len(places) == k
+        for place, (_, c) in zip(places, result, strict=True):
+            assert c == pytest.approx(cosine[place], abs=1e-5), "the memory and its own cosine"
+
+
+def test_equal_cosines_go_to_the_older_memory():
+    """However many of them: all of these say the same words in another order."""
+    words = [f"x{i} y" for i in range(60)]
+    buffer = ReplayBuffer([make(state="y", action="click[b]", observation=w) for w in words])
+    assert found(buffer, ("y", "click[b]"), k=5) == words[:5]
+    assert found(buffer, ("y", "click[b]"), k=60) == words
+
+
+def test_memories_lie_close_by_action_and_by_state():
+    buffer = ReplayBuffer(
+        [
+            make("item b1 mug", "click[red]", "chosen"),
+            make("item b2 rug", "click[blue]", "other action, other state"),
+            make("item b2 rug", "click[red]", "same action"),
+            make("item b1 mug", "click[blue]", "same state"),
+        ]
+    )
+    order = ["chosen", "same action", "same state", "other action, other state"]
+    assert found(buffer, ("item b1 mug", "click[red]")) == order
+    ((memory, cosine), *_) = buffer.retrieve([("item b1 mug", "click[red]")], 1)[0]
+    assert memory.observation == "chosen" and cosine == pytest.approx(1.0, abs=1e-6)
+
+
+def test_the_cosine_weighs_action_against_state():
+    pairs = [("red mug", "click[a]"), ("red mug", "click[b]"), ("big rug", "click[a]")]
+    for weight in (0.0, 0.3, 1.0):
+        encoder = TfidfEncoder(weight).fit(pairs)
+        rows = encoder(pairs).toarray()
+        assert np.linalg.norm(rows, axis=1) == pytest.approx(np.ones(3), abs=1e-6)
+        actions = TfidfEncoder(1.0).fit(pairs)(pairs).toarray()
+        states = TfidfEncoder(0.0).fit(pairs)(pairs).toarray()
+        expected = weight * (actions @ actions.T) + (1 - weight) * (states @ states.T)
+        assert rows @ rows.T == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("pair", [("", ""), ("日本語", "🙂"), ("x" * 100_000, "[")])
+def test_any_query_is_answered(transitions, pair):
+    buffer = ReplayBuffer(transitions[:30])
+    ((*memories,),) = buffer.retrieve([pair], 3)
+    assert len(memories) == 3 and all(np.isfinite(c) for _, c in memories)
+
+
+def test_k_0_and_k_larger_than_the_buffer():
+    buffer = ReplayBuffer([make(action=f"click[b{i}]", observation=str(i)) for i in range(5)])
+    pairs = [("s", "click[b1]"), ("s", "click[b2]")]
+    assert buffer.retrieve(pairs, 0) == [[], []]
+    assert buffer.retrieve([], 3) == []
+    for memories, first in zip(buffer.retrieve(pairs, 99), "12", strict=True):
+        assert [m.observation for m, _ in memories][0] == first
+        assert sorted(m.observation for m, _ in memories) == list("01234")
+
+
+def test_many_queries_are_answered_as_one_by_one(transitions):
+    """Queries are worked off in parts of 256; each meets its own exclusion."""
+    buffer = ReplayBuffer(transitions)
+    pairs = [(t.state, t.action) for t in transitions]
+    own = [t.trajectory for t in transitions]
+    at_once = buffer.retrieve(pairs, 2, own)
+    assert len(pairs) > 300
+    for i in (0, 255, 256, 300, len(pairs) - 1):
+        assert buffer.retrieve([pairs[i]], 2, [own[i]]) == [at_once[i]]
+
+
+# ---- one's own trajectory ---------------------------------------------------------------
+
+
+def test_a_trajectory_does_not_find_itself_and_what_others_made_too_stays():
+    buffer = ReplayBuffer(
+        [
+            make(action="click[a]", observation="mine", trajectory="t1"),
+            make(action="click[b]", observation="ours", trajectory="t1"),
+            make(action="click[b]", observation="ours", trajectory="t2"),
+            make(action="click[c]", observation="theirs", trajectory="t2"),
+        ]
+    )
+    assert len(buffer) == 3
+    query = ("s", "click[a]")
+    assert sorted(found(buffer, query, own="t1")) == ["ours", "theirs"]
+    assert sorted(found(buffer, query, own="t2")) == ["mine", "ours"]
+    assert len(found(buffer, query, own="t3")) == 3
+    assert buffer.retrieve([query, query], 9, ["t1", None])[1][0][0].observation == "mine"
+
+
+def test_no_memory_is_left_when_all_are_one_s_own():
+    buffer = ReplayBuffer([make(action=f"click[{i}]", trajectory="t1") for i in range(40)])
+    assert found(buffer, ("s", "click[0]"), own="t1") == []
+
+
+def test_many_own_memories_do_not_hide_the_others():
+    """The best memories are all one's own; the search goes on behind them."""
+    own = [make(action="click[a] x", observation=f"{i}", trajectory="t1") for i in range(200)]
+    other = make(state="far away", action="search[q]", observation="other", trajectory="t2")
+    assert found(ReplayBuffer([*own, other]), ("s", "click[a] x"), k=3, own="t1") == ["other"]
+
+
+# ---- growth: reality and dreams ------------------------------------------------------------
+
+
+def test_the_buffer_grows_by_what_is_new():
+    buffer = ReplayBuffer([make(state="b c", action="click[a b c]")])  # φ knows the words of this
+    assert (len(buffer), dict(buffer.sources)) == (1, {"real": 1})
+    dreamed = [make(action=f"click[{i}]", source="dream", trajectory="d1") for i in "bcb"]
+    assert buffer.add(dreamed) == 2, "the third says what the first said"
+    assert buffer.add(dreamed) == 0
+    assert buffer.add([]) == 0
+    assert (len(buffer), dict(buffer.sources)) == (3, {"real": 1, "dream": 2})
+    ((memory, cosine),) = buffer.retrieve([("s", "click[c]")], 1)[0]
+    assert memory == dreamed[1] and cosine == pytest.approx(1.0, abs=1e-6)
+
+
+def test_words_that_the_log_did_not_have_can_still_be_added():
+    buffer = ReplayBuffer([make(state="red mug", action="click[a]")])
+    assert buffer.add([make(state="日本語", action="🙂", observation="new", source="dream")]) == 1
+    assert sorted(found(buffer, ("red mug", "click[a]"))) == ["new", "o"]
+
+
+def test_a_dream_never_answers_what_reality_has_answered():
+    buffer = ReplayBuffer([make(observation="fact")])
+    dream = make(observation="fancy", source="dream", trajectory="d1")
+    assert buffer.add([dream]) == 0
+    assert held(buffer) == [("s", "a", "fact", "real")]
+    assert buffer.add([make(action="b", observation="new fact", trajectory="t9")]) == 1
+    assert buffer.add([dataclasses.replace(dream, action="b")]) == 0
+
+
+@pytest.mark.parametrize("dreams_first", [True, False])
+def test_in_one_batch_reality_comes_first_too(dreams_first):
+    batch = [make(action="b", observation="fancy", source="dream"), make(action="b")]
+    buffer = ReplayBuffer([make(action="c")])
+    assert buffer.add(batch if dreams_first else batch[::-1]) == 1
+    assert held(buffer) == [("s", "c", "o", "real"), ("s", "b", "o", "real")]
+
+
+def test_a_fact_takes_the_place_of_dreams_of_it():
+    buffer = ReplayBuffer([make(action="click[a b c]")])
+    fancies = [
+        make(action="click[b]", observation=o, source="dream", trajectory="d1")
+        for o in ("fancy", "fact")
+    ]
+    other = make(action="click[c]", observation="other", source="dream", trajectory="d2")
+    assert buffer.add([*fancies, other]) == 3
+    assert buffer.add([make(action="click[b]", observation="fact", trajectory="t5")]) == 1
+    assert sorted(held(buffer)) == [
+        ("s", "click[a b c]", "o", "real"),
+        ("s", "click[b]", "fact", "real"),
+        ("s", "click[c]", "other", "dream"),
+    ]
+    assert found(buffer, ("s", "click[b]"), k=1) == ["fact"]
+    assert found(buffer, ("s", "click[c]"), k=1) == ["other"], "the others are still found"
+    assert buffer.add([fancies[0], other]) == 0
+
+
+def test_a_dream_that_repeats_a_fact_is_no_second_witness():
+    """Else a model would look up its own answer as soon as it had dreamed it once."""
+    buffer = ReplayBuffer([make(trajectory="t1"), make(action="b", trajectory="t2")])
+    buffer.add([make(source="dream", trajectory="d1")])
+    memories = buffer.retrieve([("s", "a")], 9, ["t1"])[0]
+    assert [m.action for m, _ in memories] == ["b"]
+
+
+def test_two_real_answers_to_one_question_are_both_kept():
+    buffer = ReplayBuffer([make(observation="one"), make(observation="two", trajectory="t1")])
+    assert sorted(found(buffer, ("s", "a"))) == ["one", "two"]
+
+
+def test_an_empty_start_gets_a_sentence():
+    with pytest.raises(UserError, match="starts with at least one transition of the log"):
+        ReplayBuffer([])
