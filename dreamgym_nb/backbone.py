@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from dreamgym_nb.agent import transcript
@@ -39,15 +40,16 @@ FIRST_SEED = 1000  # catalogues from here on are for pre-training only
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a backbone is made; the shipped one's recipe lies beside its weights.
+class Stage:
+    """One part of the pre-training; each sees catalogues of its own.
 
     Attributes:
-        catalogues: number of generated catalogues, seeds `FIRST_SEED` and up.
+        catalogues: number of generated catalogues.
         episodes: log length of each.
         steps, learning_rate, tokens_per_batch: of the training.
-        width, layers, heads: of the model.
-        seed: of weights and batches.
+        easy: share of the easy experience samples that is kept.  Easy are those
+            where the memory already holds the answer; what is left are pages
+            that must be paged through, failures, and purchases to be judged.
     """
 
     catalogues: int = 32
@@ -55,6 +57,20 @@ class Recipe:
     steps: int = 2400
     learning_rate: float = 5e-3
     tokens_per_batch: int = 4096
+    easy: float = 1.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a backbone is made; the shipped one's recipe lies beside its weights.
+
+    Attributes:
+        stages: one after the other.
+        width, layers, heads: of the model.
+        seed: of weights and batches.
+    """
+
+    stages: tuple[Stage, ...] = (Stage(), Stage(learning_rate=4e-3, easy=0.25))
     width: int = 128
     layers: int = 4
     heads: int = 4
@@ -74,44 +90,77 @@ def texts_of(trajectories: Sequence[Trajectory], format: Format) -> Iterator[str
 
 
 def pretrain(
-    recipe: Recipe, progress: Callable[[int, int, float], None] | None = None
-) -> tuple[LanguageModel, FitHistory]:
-    """Make a backbone from scratch (about ten minutes on two cores for the default).
+    recipe: Recipe,
+    progress: Callable[[int, int, float], None] | None = None,
+    begin: tuple[LanguageModel, int] | None = None,
+) -> tuple[LanguageModel, list[FitHistory]]:
+    """Make a backbone (about half an hour on two free cores for the default recipe).
+
+    Args:
+        recipe: what to do.
+        progress: called with (step, steps, loss) after each update of a stage.
+        begin: a model that has passed the first so many stages already.
 
     Returns:
-        The model and the history of its training.
+        The model, and the history of each stage's training.
     """
-    format = Format()
-    logs = []
-    for i in range(recipe.catalogues):
-        world = make_world("shop", seed=FIRST_SEED + i)
-        logs.append(collect_log(world, world.tasks("train"), recipe.episodes, seed=i))
-    lm = LanguageModel.tiny(
-        (text for log in logs for text in texts_of(log[:100], format)),
-        seed=recipe.seed,
-        width=recipe.width,
-        layers=recipe.layers,
-        heads=recipe.heads,
-    )
-    samples: list[Sample] = []
-    for log in logs:
-        transitions = transitions_of(log)
-        model = ExperienceModel(lm, ReplayBuffer(transitions), format)
-        samples += model.samples(transitions)
-        samples += [transcript(t, lm) for t in log]
-    history = fit(
-        lm,
-        samples,
-        steps=recipe.steps,
-        learning_rate=recipe.learning_rate,
-        tokens_per_batch=recipe.tokens_per_batch,
-        seed=recipe.seed,
-        progress=progress,
-    )
-    return lm, history
+    lm, passed = begin if begin is not None else (None, 0)
+    histories = []
+    for number, stage in enumerate(recipe.stages):
+        if number < passed:
+            continue
+        first = FIRST_SEED + sum(s.catalogues for s in recipe.stages[:number])
+        logs = []
+        for seed in range(first, first + stage.catalogues):
+            world = make_world("shop", seed=seed)
+            logs.append(collect_log(world, world.tasks("train"), stage.episodes, seed - FIRST_SEED))
+        if lm is None:
+            texts = (text for log in logs for text in texts_of(log[:100], Format()))
+            shape = {"width": recipe.width, "layers": recipe.layers, "heads": recipe.heads}
+            lm = LanguageModel.tiny(texts, seed=recipe.seed, **shape)
+        samples = [s for log in logs for s in stage_samples(lm, log, stage.easy, recipe.seed)]
+        history = fit(
+            lm,
+            samples,
+            steps=stage.steps,
+            learning_rate=stage.learning_rate,
+            tokens_per_batch=stage.tokens_per_batch,
+            seed=recipe.seed,
+            progress=progress,
+        )
+        histories.append(history)
+        if history.interrupted:
+            break
+    return lm, histories
 
 
-def ship(lm: LanguageModel, recipe: Recipe, history: FitHistory, folder: Path = SHIPPED) -> Path:
+def stage_samples(
+    lm: LanguageModel, log: Sequence[Trajectory], easy: float, seed: int
+) -> list[Sample]:
+    """Both formats of one log: experience samples (see `Stage.easy`) and transcripts."""
+    transitions = transitions_of(log)
+    model = ExperienceModel(lm, ReplayBuffer(transitions), Format())
+    if easy < 1.0:
+        rng = np.random.default_rng(seed)
+        found = model.buffer.retrieve(
+            [(t.state, t.action) for t in transitions], 1, [t.trajectory for t in transitions]
+        )
+        answered = [
+            m[0][0].observation == t.observation for m, t in zip(found, transitions, strict=True)
+        ]
+        hard = [
+            t.failed or t.terminated or not a for t, a in zip(transitions, answered, strict=True)
+        ]
+        paging = [t.action in ("click[next >]", "click[< prev]") for t in transitions]
+        keep = rng.random(len(transitions)) < easy
+        kept = np.array(hard) | np.array(paging) | keep
+        transitions = [t for t, k in zip(transitions, kept, strict=True) if k]
+    return model.samples(transitions) + [transcript(t, lm) for t in log]
+
+
+def ship(
+    lm: LanguageModel, recipe: Recipe, histories: Sequence[FitHistory], folder: Path = SHIPPED
+) -> Path:
     """Save a backbone in half precision with its recipe beside it."""
     half = lm.copy()
     half.model.to(torch.float16)
@@ -120,9 +169,14 @@ def ship(lm: LanguageModel, recipe: Recipe, history: FitHistory, folder: Path = 
         "recipe": asdict(recipe),
         "vocabulary": lm.fingerprint,
         "parameters": lm.parameters,
-        "final_loss": round(sum(history.loss[-50:]) / len(history.loss[-50:]), 4),
-        "tokens": history.tokens[-1],
-        "minutes": round(history.seconds[-1] / 60, 1),
+        "stages": [
+            {
+                "final_loss": round(sum(h.loss[-50:]) / len(h.loss[-50:]), 4),
+                "tokens": h.tokens[-1],
+                "minutes": round(h.seconds[-1] / 60, 1),
+            }
+            for h in histories
+        ],
         "threads": torch.get_num_threads(),
     }
     atomic_write(folder / "recipe.json", json.dumps(record, indent=1) + "\n")
@@ -150,21 +204,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(prog="dreamgym backbone", description=main.__doc__)
     parser.add_argument("--out", type=Path, default=SHIPPED, help="folder to write")
-    parser.add_argument("--steps", type=int, default=Recipe.steps, help="updates")
-    parser.add_argument("--catalogues", type=int, default=Recipe.catalogues)
+    parser.add_argument(
+        "--begin", type=Path, help="go on from this model, which has passed the first stage"
+    )
     options = parser.parse_args(argv)
-    recipe = Recipe(steps=options.steps, catalogues=options.catalogues)
-    with tqdm(total=recipe.steps, desc="backbone", mininterval=5) as bar:
+    recipe = Recipe()
+    begin = (LanguageModel.load(options.begin), 1) if options.begin else None
+    with tqdm(desc="backbone", mininterval=5) as bar:
 
         def show(step: int, steps: int, loss: float) -> None:
-            bar.update(1)
+            bar.total, bar.n = steps, step
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+            bar.update(0)
 
-        lm, history = pretrain(recipe, show)
-    if history.interrupted:
+        lm, histories = pretrain(recipe, show, begin)
+    if histories[-1].interrupted:
         print("Interrupted: nothing was shipped.")
         return 1
-    print(f"Wrote {ship(lm, recipe, history, options.out)}")
+    print(f"Wrote {ship(lm, recipe, histories, options.out)}")
     return 0
 
 

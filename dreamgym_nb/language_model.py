@@ -263,7 +263,7 @@ class LanguageModel:
             rows = order[start : start + batch_size]
             session = Session(self, len(rows))
             session.read([prompts[i] for i in rows])
-            done = session.write(max_new_tokens, temperature, generator)
+            done = session.write(max_new_tokens, temperature, generator, last=True)
             for i, g in zip(rows, done, strict=True):
                 written[i] = g
         return written  # type: ignore[return-value]
@@ -332,16 +332,24 @@ class Session:
         max_new_tokens: int,
         temperature: float = 1.0,
         generator: torch.Generator | None = None,
+        last: bool = False,
     ) -> list[Generation]:
         """Let the model continue every row until EOS or `max_new_tokens`.
+
+        Args:
+            max_new_tokens: limit on the tokens of one row.
+            temperature: 0 for greedy, otherwise sampling from softmax(logits/T).
+            generator: source of randomness for sampling.
+            last: the session ends here, so rows that are done may be dropped
+                from the cache on the way (it cannot be read into afterwards).
 
         Returns:
             Tokens and log-probabilities, one `Generation` for each row.
         """
-        rows = len(self.pending)
-        tokens: list[list[int]] = [[] for _ in range(rows)]
-        logprobs: list[list[float]] = [[] for _ in range(rows)]
-        live = list(range(rows))
+        rows = list(range(len(self.pending)))  # which text each row of the cache belongs to
+        tokens: list[list[int]] = [[] for _ in rows]
+        logprobs: list[list[float]] = [[] for _ in rows]
+        done = [False] * len(rows)
         for step in range(max_new_tokens):
             scaled = torch.log_softmax(self.logits / (temperature or 1.0), dim=-1)
             if temperature:
@@ -349,12 +357,18 @@ class Session:
             else:
                 choice = scaled.argmax(dim=-1, keepdim=True)
             picked, lp = choice[:, 0].tolist(), scaled.gather(1, choice)[:, 0].tolist()
-            for i in live:
-                tokens[i].append(picked[i])
-                logprobs[i].append(lp[i])
-            live = [i for i in live if picked[i] != self.lm.eos]
+            for row, i in enumerate(rows):
+                if not done[i]:
+                    tokens[i].append(picked[row])
+                    logprobs[i].append(lp[row])
+                    done[i] = picked[row] == self.lm.eos
+            live = [row for row, i in enumerate(rows) if not done[i]]
             if not live or step == max_new_tokens - 1:
                 break
+            if last and len(live) < 0.75 * len(rows):  # copying the cache costs, so not each time
+                self.keep(live)
+                choice, rows = choice[live], [rows[row] for row in live]
+                live = list(range(len(rows)))
             # Finished rows are fed padding, masked: it leaves no trace in them.
             real = torch.zeros_like(choice)
             real[live] = 1
