@@ -1,4 +1,4 @@
-"""What only the notebooks need: set-up, sizes, figures, links, the runner and the doctor.
+"""What only the notebooks need: set-up, sizes, figures, widgets, links, runner and doctor.
 
 The names below are loaded when first used. That keeps `from dreamgym_nb import course` free of
 heavy imports, so that `course.start(...)` can set threads and switches *before* numpy and torch
@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .diagram import loop_diagram as loop_diagram
+    from .episodes import first_difference as first_difference
+    from .episodes import replay as replay
+    from .episodes import show_side_by_side as show_side_by_side
+    from .episodes import side_by_side_html as side_by_side_html
     from .figures import PALETTE as PALETTE
     from .figures import curve_with_interval as curve_with_interval
     from .figures import line_style as line_style
@@ -24,8 +28,12 @@ if TYPE_CHECKING:
     from .machine import set_threads as set_threads
     from .setup import start as start
     from .sizes import SIZES as SIZES
+    from .widgets import EpisodeStepper as EpisodeStepper
+    from .widgets import progress as progress
+    from .widgets import rl_progress as rl_progress
 
 _HOME = {
+    "EpisodeStepper": "widgets",
     "PALETTE": "figures",
     "SIZES": "sizes",
     "available_cpus": "machine",
@@ -33,11 +41,17 @@ _HOME = {
     "binder_url": "links",
     "colab_url": "links",
     "curve_with_interval": "figures",
+    "first_difference": "episodes",
     "line_style": "figures",
     "loop_diagram": "diagram",
     "mean_and_interval": "figures",
+    "progress": "widgets",
+    "replay": "episodes",
+    "rl_progress": "widgets",
     "set_threads": "machine",
     "show": "figures",
+    "show_side_by_side": "episodes",
+    "side_by_side_html": "episodes",
     "start": "setup",
 }
 
