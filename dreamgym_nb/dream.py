@@ -15,7 +15,7 @@ import torch
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Source, Task, Trajectory, Turn
 from dreamgym_nb.experience_model import ExperienceModel, Question
-from dreamgym_nb.worlds.base import FAILURE
+from dreamgym_nb.worlds.base import FAILURE, MAX_ACTION_CHARS
 from dreamgym_nb.worlds.vector import Row, VectorWorld
 
 Fold = Callable[[str, str, str], str]
@@ -71,6 +71,8 @@ class DreamWorld(VectorWorld):
         return list(zip(self._seen, self._states, strict=True))
 
     def _advance(self, rows: Sequence[int], actions: Sequence[str]) -> list[Row]:
+        # Real worlds refuse longer actions; here the start of one is enough to refuse it by.
+        actions = [action[:MAX_ACTION_CHARS] for action in actions]
         questions = [
             Question(self._tasks[i].instruction, self._histories[i], self._states[i], action)
             for i, action in zip(rows, actions, strict=True)
