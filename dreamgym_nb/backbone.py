@@ -12,9 +12,10 @@ No transition of the world that is trained in later is in it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -159,9 +160,21 @@ def stage_samples(
 
 
 def ship(
-    lm: LanguageModel, recipe: Recipe, histories: Sequence[FitHistory], folder: Path = SHIPPED
+    lm: LanguageModel,
+    recipe: Recipe,
+    histories: Sequence[FitHistory],
+    folder: Path = SHIPPED,
+    earlier: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
-    """Save a backbone in half precision with its recipe beside it."""
+    """Save a backbone in half precision with its recipe beside it.
+
+    Args:
+        lm: the model.
+        recipe: how it was made.
+        histories: of the stages that were trained now.
+        folder: where to.
+        earlier: what was recorded of the stages before them.
+    """
     half = lm.copy()
     half.model.to(torch.float16)
     half.save(folder)
@@ -170,14 +183,17 @@ def ship(
         "vocabulary": lm.fingerprint,
         "parameters": lm.parameters,
         "stages": [
-            {
-                "final_loss": round(sum(h.loss[-50:]) / len(h.loss[-50:]), 4),
-                "tokens": h.tokens[-1],
-                "minutes": round(h.seconds[-1] / 60, 1),
-            }
-            for h in histories
+            *earlier,
+            *(
+                {
+                    "final_loss": round(sum(h.loss[-50:]) / len(h.loss[-50:]), 4),
+                    "tokens": h.tokens[-1],
+                    "minutes": round(h.seconds[-1] / 60, 1),
+                    "threads": torch.get_num_threads(),
+                }
+                for h in histories
+            ),
         ],
-        "threads": torch.get_num_threads(),
     }
     atomic_write(folder / "recipe.json", json.dumps(record, indent=1) + "\n")
     return folder
@@ -209,7 +225,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(argv)
     recipe = Recipe()
-    begin = (LanguageModel.load(options.begin), 1) if options.begin else None
+    begin, earlier = None, []
+    if options.begin:
+        begin = (LanguageModel.load(options.begin), 1)
+        record = json.loads((options.begin / "recipe.json").read_text(encoding="utf-8"))
+        earlier = record["stages"][:1]
     with tqdm(desc="backbone", mininterval=5) as bar:
 
         def show(step: int, steps: int, loss: float) -> None:
@@ -221,7 +241,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if histories[-1].interrupted:
         print("Interrupted: nothing was shipped.")
         return 1
-    print(f"Wrote {ship(lm, recipe, histories, options.out)}")
+    print(f"Wrote {ship(lm, recipe, histories, options.out, earlier)}")
     return 0
 
 

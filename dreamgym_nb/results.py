@@ -228,7 +228,8 @@ def readme_section(found: Sequence[dict[str, Any]]) -> str:
             "fidelity is exact next states on held-out tasks; mean ± 95% t-interval over seeds. "
             "Minutes are log, experience model, agent start and dream RL together; the shared "
             f"backbone ({pre['parameters']:,} parameters, pre-trained on "
-            f"{pre['recipe']['catalogues']} other shops) took {pre['minutes']:.0f} minutes once.",
+            f"{sum(s['catalogues'] for s in pre['recipe']['stages'])} other shops) took "
+            f"{sum(s['minutes'] for s in pre['stages']):.0f} minutes once, on a busy machine.",
             table(found),
         ]
     )

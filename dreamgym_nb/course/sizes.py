@@ -12,7 +12,46 @@ SIZES = ("smoke", "lesson", "full")
 
 Scalar = int | float | str | bool
 
-LESSON_SIZES: dict[str, dict[str, dict[str, Scalar]]] = {}
+LESSON_SIZES: dict[str, dict[str, dict[str, Scalar]]] = {
+    "00_dreamgym_in_ten_minutes": {
+        "smoke": {
+            "log": 60,
+            "model_steps": 2,
+            "held_out": 6,
+            "agent_steps": 2,
+            "test_tasks": 16,
+            "repeats": 1,
+            "iterations": 2,
+            "groups": 2,
+            "group_size": 8,
+            "look_every": 2,
+        },
+        "lesson": {
+            "log": 2000,
+            "model_steps": 200,
+            "held_out": 100,
+            "agent_steps": 30,
+            "test_tasks": 150,
+            "repeats": 2,
+            "iterations": 15,
+            "groups": 16,
+            "group_size": 8,
+            "look_every": 5,
+        },
+        "full": {
+            "log": 2000,
+            "model_steps": 300,
+            "held_out": 300,
+            "agent_steps": 30,
+            "test_tasks": 150,
+            "repeats": 4,
+            "iterations": 25,
+            "groups": 16,
+            "group_size": 8,
+            "look_every": 5,
+        },
+    },
+}
 """Lesson name -> size -> the numbers of that run. Each lesson gives the same names in each size."""
 
 
