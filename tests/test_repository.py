@@ -178,7 +178,7 @@ def code_of(markdown):
 
 def test_every_dreamgym_command_in_the_readme_is_understood():
     commands = re.findall(r"^dreamgym (.+?)(?: +#.*)?$", text("README.md"), flags=re.MULTILINE)
-    assert {command.split()[0] for command in commands} == {"doctor", "run", "results"}
+    assert {command.split()[0] for command in commands} == {"doctor", "run", "results", "backbone"}
     for command in commands:
         if not command.startswith("results"):  # its options are those of dreamgym_nb.results
             cli._parser().parse_args(command.split())
