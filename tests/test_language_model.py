@@ -237,6 +237,24 @@ def test_generate_is_independent_of_order_and_batch(lm, texts):
         )
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_rows_that_are_done_leave_no_trace_in_the_others(actor, shop, texts, temperature):
+    """Rows of one batch end at different times; those that are done leave the cache."""
+    tasks = shop.tasks("train")[:12]
+    prompts = [actor.encode(first_turn(t.instruction, "search page")) for t in tasks]
+    prompts += [actor.encode(text)[:50] for text in texts if len(text) > 300][:12]
+    written = actor.generate(prompts, 12, temperature, generator=torch.Generator().manual_seed(0))
+    lengths = sorted(len(g.tokens) for g in written)
+    assert len(set(lengths)) > 2 and lengths[8] < lengths[-1], "they left at several times"
+    for prompt, g in zip(prompts, written, strict=True):
+        expected = logprobs_of(actor, prompt + g.tokens, len(prompt))
+        assert g.logprobs == pytest.approx(expected, abs=1e-5)
+        assert actor.eos not in g.tokens[:-1]
+        assert len(g.tokens) == 12 or g.tokens[-1] == actor.eos
+        if not temperature:
+            assert g.tokens == actor.generate([prompt], 12)[0].tokens
+
+
 def test_generate_stops_at_eos_and_at_the_limit(lm):
     prompt = lm.encode("Task: find a mug")
     (free,) = lm.generate([prompt], 6)
