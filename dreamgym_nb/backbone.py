@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from dreamgym_nb.agent import transcript
@@ -71,7 +70,11 @@ class Recipe:
         seed: of weights and batches.
     """
 
-    stages: tuple[Stage, ...] = (Stage(), Stage(learning_rate=4e-3, easy=0.25))
+    stages: tuple[Stage, ...] = (
+        Stage(),
+        Stage(learning_rate=4e-3, easy=0.25),
+        Stage(learning_rate=4e-3, easy=0.1, steps=1800),
+    )
     width: int = 128
     layers: int = 4
     heads: int = 4
@@ -142,20 +145,10 @@ def stage_samples(
     transitions = transitions_of(log)
     model = ExperienceModel(lm, ReplayBuffer(transitions), Format())
     if easy < 1.0:
-        rng = np.random.default_rng(seed)
-        found = model.buffer.retrieve(
-            [(t.state, t.action) for t in transitions], 1, [t.trajectory for t in transitions]
-        )
-        answered = [
-            m[0][0].observation == t.observation for m, t in zip(found, transitions, strict=True)
-        ]
-        hard = [
-            t.failed or t.terminated or not a for t, a in zip(transitions, answered, strict=True)
-        ]
-        paging = [t.action in ("click[next >]", "click[< prev]") for t in transitions]
-        keep = rng.random(len(transitions)) < easy
-        kept = np.array(hard) | np.array(paging) | keep
-        transitions = [t for t, k in zip(transitions, kept, strict=True) if k]
+        paging = ("click[next >]", "click[< prev]")
+        rest = [t for t in transitions if t.action not in paging]
+        turned = [t for t in transitions if t.action in paging]
+        transitions = turned + model.without_easy(rest, easy, seed)
     return model.samples(transitions) + [transcript(t, lm) for t in log]
 
 
@@ -221,15 +214,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="dreamgym backbone", description=main.__doc__)
     parser.add_argument("--out", type=Path, default=SHIPPED, help="folder to write")
     parser.add_argument(
-        "--begin", type=Path, help="go on from this model, which has passed the first stage"
+        "--begin", type=Path, help="go on from this model, which has passed the first stages"
     )
     options = parser.parse_args(argv)
     recipe = Recipe()
     begin, earlier = None, []
     if options.begin:
-        begin = (LanguageModel.load(options.begin), 1)
         record = json.loads((options.begin / "recipe.json").read_text(encoding="utf-8"))
-        earlier = record["stages"][:1]
+        earlier = record["stages"]
+        begin = (LanguageModel.load(options.begin), len(earlier))
     with tqdm(desc="backbone", mininterval=5) as bar:
 
         def show(step: int, steps: int, loss: float) -> None:

@@ -124,6 +124,32 @@ class ExperienceModel:
             for prompt, t in zip(prompts, transitions, strict=True)
         ]
 
+    def without_easy(
+        self, transitions: Sequence[Transition], easy: float, seed: int = 0
+    ) -> list[Transition]:
+        """Leave out most of what can be answered by copying the memory.
+
+        Most of a log is routine.  What a dream gets wrong is the rest: actions
+        that fail where a memory says that they work, purchases to be judged,
+        pages that no memory shows.
+
+        Args:
+            transitions: real ones.
+            easy: share of the easy ones that is kept, in [0, 1].
+            seed: which ones.
+        """
+        pairs = [(t.state, t.action) for t in transitions]
+        found = self.buffer.retrieve(pairs, 1, [t.trajectory for t in transitions])
+        lucky = np.random.default_rng(seed).random(len(transitions)) < easy
+        return [
+            t
+            for t, memories, keep in zip(transitions, found, lucky, strict=True)
+            if keep
+            or t.failed
+            or t.terminated
+            or [m.observation for m, _ in memories] != [t.observation]
+        ]
+
     def fit(
         self,
         transitions: Sequence[Transition],
@@ -131,11 +157,22 @@ class ExperienceModel:
         steps: int,
         learning_rate: float = 1e-3,
         tokens_per_batch: int = 4096,
+        easy: float = 1.0,
         seed: int = 0,
         progress: Callable[[int, int, float], None] | None = None,
     ) -> FitHistory:
-        """Minimise Eq. 5 on real transitions; see `training.fit` for the options."""
-        samples = self.samples(transitions)
+        """Minimise Eq. 5 on real transitions; see `training.fit` for the options.
+
+        Args:
+            transitions: real ones, with the teacher's trace.
+            steps: number of updates.
+            learning_rate: its peak.
+            tokens_per_batch: tokens of one update, padding included.
+            easy: see `without_easy`; 1 trains on the log as it is.
+            seed: of the choice and the order of the samples.
+            progress: called with (step, steps, loss) after each update.
+        """
+        samples = self.samples(self.without_easy(transitions, easy, seed))
         self._answers.clear()
         return fit(
             self.lm,

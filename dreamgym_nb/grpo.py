@@ -41,7 +41,7 @@ class GRPOSettings:
         seed: of tasks, rollouts and batches.
     """
 
-    iterations: int = 30
+    iterations: int = 20
     groups: int = 16
     group_size: int = 8
     learning_rate: float = 3e-4

@@ -51,7 +51,7 @@ class Preparation:
     """
 
     log_episodes: int = 2000
-    model_steps: int = 400
+    model_steps: int = 300
     model_rate: float = 1e-3
     agent_steps: int = 30
     agent_rate: float = 3e-4
