@@ -579,6 +579,15 @@ def test_fold_takes_any_observation_that_a_dream_may_write(transitions):
             assert isinstance(fold(state, actions[rng.integers(6)], str(observation)), str)
 
 
+def test_an_item_that_is_dreamt_on_an_item_page_lies_on_top_of_it():
+    """The engine never leads from item to item, a dream may."""
+    world = written_shop()
+    walk(world, "search[steel]", "click[b1]", "click[red]")
+    said = f"item B2 plain steel mug $20\ncolor: red blue\n{BACK} | {PREV} | {BUY}"
+    state = world.fold(world.state, "click[b2]", said)
+    assert state == f"{said}\nchosen nothing{BEHIND}{world.state}"
+
+
 # ---- the teacher -------------------------------------------------------------------------
 
 
