@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from dreamgym_nb.agent import transcript
+from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Trajectory, atomic_write, transitions_of
 from dreamgym_nb.experience_model import ExperienceModel
 from dreamgym_nb.language_model import LanguageModel
@@ -37,6 +38,7 @@ from dreamgym_nb.worlds import collect_log, make_world
 
 SHIPPED = Path(__file__).parent / "data" / "backbone"
 FIRST_SEED = 1000  # catalogues from here on are for pre-training only
+MIX = {"expert": 0.15, "exploring": 0.2, "careless": 0.3, "random": 0.1, "invalid": 0.25}
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Stage:
         easy: share of the easy experience samples that is kept.  Easy are those
             where the memory already holds the answer; what is left are pages
             that must be paged through, failures, and purchases to be judged.
+        mix: shares of the behaviours in the logs.
     """
 
     catalogues: int = 32
@@ -58,6 +61,7 @@ class Stage:
     learning_rate: float = 5e-3
     tokens_per_batch: int = 4096
     easy: float = 1.0
+    mix: Mapping[str, float] = field(default_factory=lambda: dict(MIX))
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,8 @@ def pretrain(
         logs = []
         for seed in range(first, first + stage.catalogues):
             world = make_world("shop", seed=seed)
-            logs.append(collect_log(world, world.tasks("train"), stage.episodes, seed - FIRST_SEED))
+            tasks = world.tasks("train")
+            logs.append(collect_log(world, tasks, stage.episodes, seed - FIRST_SEED, stage.mix))
         if lm is None:
             texts = (text for log in logs for text in texts_of(log[:100], Format()))
             shape = {"width": recipe.width, "layers": recipe.layers, "heads": recipe.heads}
@@ -196,12 +201,10 @@ def load_backbone(folder: Path = SHIPPED) -> LanguageModel:
     """The shipped backbone, in full precision.
 
     Raises:
-        FileNotFoundError: it is not there.
+        UserError: it is not there.
     """
     if not (folder / "model.safetensors").is_file():
-        raise FileNotFoundError(
-            f"There is no backbone in {folder}. Make one with: dreamgym backbone"
-        )
+        raise UserError(f"There is no backbone in {folder}. Make one with: dreamgym backbone")
     return LanguageModel.load(folder)
 
 

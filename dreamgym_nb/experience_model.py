@@ -155,9 +155,9 @@ class ExperienceModel:
         transitions: Sequence[Transition],
         *,
         steps: int,
-        learning_rate: float = 1e-3,
+        learning_rate: float = 1.5e-3,
         tokens_per_batch: int = 4096,
-        easy: float = 1.0,
+        easy: float = 0.5,
         seed: int = 0,
         progress: Callable[[int, int, float], None] | None = None,
     ) -> FitHistory:

@@ -139,10 +139,9 @@ def train_grpo(
     """
     history = RLHistory()
     glue = _Glue(lm, make_worlds, pick_tasks, settings, history, on_iteration)
-    trainer = _trainer(lm, glue, settings)
     try:
         with _quiet():
-            trainer.train()
+            _trainer(lm, glue, settings).train()
     except KeyboardInterrupt:
         history.interrupted = True
         done = len(history.iterations)

@@ -51,8 +51,8 @@ class Preparation:
     """
 
     log_episodes: int = 2000
-    model_steps: int = 300
-    model_rate: float = 1e-3
+    model_steps: int = 350
+    model_rate: float = 1.5e-3
     agent_steps: int = 30
     agent_rate: float = 3e-4
     format: Format = field(default_factory=Format)

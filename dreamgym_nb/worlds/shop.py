@@ -263,7 +263,14 @@ class Shop(World):
     @property
     def behaviours(self) -> Mapping[str, float]:
         """Shares of a log of mixed quality; half of the purchases go wrong."""
-        return {"expert": 0.15, "exploring": 0.2, "careless": 0.3, "random": 0.1, "invalid": 0.25}
+        return {
+            "expert": 0.15,
+            "exploring": 0.2,
+            "careless": 0.15,
+            "hasty": 0.25,
+            "random": 0.1,
+            "invalid": 0.15,
+        }
 
     def act(self, behaviour: str, rng: np.random.Generator) -> str:
         """The next action of a behaviour in the present episode.
@@ -272,6 +279,8 @@ class Shop(World):
             what the results show, checks its options, goes back if they lack.
         exploring: the expert, but every third action is a random one.
         careless: the right search, then a likely item, likely options, buys.
+        hasty: careless, but clicks what it wants without looking whether the
+            page offers it, as a policy in training does.
         random: any action that works.
         invalid: the expert, but half of its actions cannot work.
         """
@@ -281,6 +290,8 @@ class Shop(World):
             return self._random(rng) if rng.random() < 0.34 else self._expert(rng)
         if behaviour == "careless":
             return self._careless(rng)
+        if behaviour == "hasty":
+            return self._hasty(rng)
         if behaviour == "random":
             return self._random(rng)
         if behaviour == "invalid":
@@ -333,6 +344,18 @@ class Shop(World):
             right = wanted in values and rng.random() < 0.75
             return f"click[{wanted if right else rng.choice(values)}]"
         return f"click[{BUY}]" if rng.random() < 0.85 else self._random(rng)
+
+    def _hasty(self, rng: np.random.Generator) -> str:
+        goal = self.task.goal
+        if self._item is None or self._text is not None:
+            return self._careless(rng)
+        # What was clicked since this page was opened, whether or not it worked.
+        tried = [action for _, action in self.history[-4:]]
+        for value in goal["options"].values():
+            if f"click[{value}]" not in tried and value not in self._chosen.values():
+                return f"click[{value}]"
+        missing = len(self._chosen) < len(goal["options"])
+        return f"click[{PREV}]" if missing and rng.random() < 0.6 else f"click[{BUY}]"
 
     def _random(self, rng: np.random.Generator) -> str:
         things = self._clickables()
