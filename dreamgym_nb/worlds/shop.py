@@ -21,9 +21,9 @@ import numpy as np
 
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Task
+from dreamgym_nb.worlds import shoppers
 from dreamgym_nb.worlds.base import FAILURE, MAX_ACTION_CHARS, SPLITS, World, check_splits
 from dreamgym_nb.worlds.catalogue import (
-    OPTIONS,
     Product,
     Search,
     Verdict,
@@ -31,9 +31,9 @@ from dreamgym_nb.worlds.catalogue import (
     generate_tasks,
     judge,
 )
+from dreamgym_nb.worlds.shoppers import BACK, BUY, NEXT, PREV
 
 SEARCH_PAGE = "search page"
-BACK, PREV, NEXT, BUY = "back to search", "< prev", "next >", "buy now"
 BEHIND = "\nbehind:\n"
 CHOSEN = "chosen "
 NOT_HERE = f"{FAILURE} that is not on this page"
@@ -262,122 +262,12 @@ class Shop(World):
 
     @property
     def behaviours(self) -> Mapping[str, float]:
-        """Shares of a log of mixed quality; half of the purchases go wrong."""
-        return {
-            "expert": 0.15,
-            "exploring": 0.2,
-            "careless": 0.15,
-            "hasty": 0.25,
-            "random": 0.1,
-            "invalid": 0.15,
-        }
+        """Shares of a log of mixed quality, see `shoppers`."""
+        return shoppers.SHARES
 
     def act(self, behaviour: str, rng: np.random.Generator) -> str:
-        """The next action of a behaviour in the present episode.
-
-        expert: searches for what is wanted, opens the first item that fits
-            what the results show, checks its options, goes back if they lack.
-        exploring: the expert, but every third action is a random one.
-        careless: the right search, then a likely item, likely options, buys.
-        hasty: careless, but clicks what it wants without looking whether the
-            page offers it, as a policy in training does.
-        random: any action that works.
-        invalid: the expert, but half of its actions cannot work.
-        """
-        if behaviour == "expert":
-            return self._expert(rng)
-        if behaviour == "exploring":
-            return self._random(rng) if rng.random() < 0.34 else self._expert(rng)
-        if behaviour == "careless":
-            return self._careless(rng)
-        if behaviour == "hasty":
-            return self._hasty(rng)
-        if behaviour == "random":
-            return self._random(rng)
-        if behaviour == "invalid":
-            return self._invalid(rng) if rng.random() < 0.5 else self._expert(rng)
-        known = list(self.behaviours)
-        raise UserError(f"The shop has no behaviour {behaviour!r}; it has {known}.")
-
-    def _expert(self, rng: np.random.Generator) -> str:
-        goal = self.task.goal
-        if self._item is None and self._page == 0:
-            query = [*goal["attributes"], goal["query"]]
-            if len(self._queries) > 1:  # that search led nowhere: ask more broadly
-                query = query[-1:] if len(self._queries) > 2 else query[-2:]
-            return f"search[{' '.join(query)}]"
-        if self._item is None:
-            for p in self._rows():
-                verdict = judge(p, goal["options"], goal)
-                if verdict.score == 1.0 and p.id not in self._visited:
-                    return f"click[{p.id}]"
-            more = self._page < self._pages() and self._page < 3
-            return f"click[{NEXT if more else BACK}]"
-        if self._text is not None:
-            return f"click[{PREV}]"
-        offered = self._item.options
-        if any(value not in offered.get(name, ()) for name, value in goal["options"].items()):
-            return f"click[{PREV}]"
-        if judge(self._item, goal["options"], goal).score < 1.0:
-            return f"click[{PREV}]"
-        for name, value in goal["options"].items():
-            if self._chosen.get(name) != value:
-                return f"click[{value}]"
-        return f"click[{BUY}]"
-
-    def _careless(self, rng: np.random.Generator) -> str:
-        goal = self.task.goal
-        if self._item is None and self._page == 0:
-            words = [*goal["attributes"], goal["query"]]
-            if rng.random() < 0.1:  # people also type what no title holds
-                words = [str(rng.choice(list(goal["options"].values()))), *words]
-            return f"search[{' '.join(words if rng.random() < 0.7 else words[-1:])}]"
-        if self._item is None:
-            rows = self._rows()
-            if rows and rng.random() < 0.9:
-                return f"click[{rows[min(int(rng.geometric(0.5)) - 1, len(rows) - 1)].id}]"
-            return self._random(rng)
-        missing = [n for n in self._item.options if n not in self._chosen]
-        if missing and rng.random() < 0.85:
-            values = self._item.options[missing[0]]
-            wanted = goal["options"].get(missing[0])
-            right = wanted in values and rng.random() < 0.75
-            return f"click[{wanted if right else rng.choice(values)}]"
-        return f"click[{BUY}]" if rng.random() < 0.85 else self._random(rng)
-
-    def _hasty(self, rng: np.random.Generator) -> str:
-        goal = self.task.goal
-        if self._item is None or self._text is not None:
-            return self._careless(rng)
-        # What was clicked since this page was opened, whether or not it worked.
-        tried = [action for _, action in self.history[-4:]]
-        for value in goal["options"].values():
-            if f"click[{value}]" not in tried and value not in self._chosen.values():
-                return f"click[{value}]"
-        missing = len(self._chosen) < len(goal["options"])
-        return f"click[{PREV}]" if missing and rng.random() < 0.6 else f"click[{BUY}]"
-
-    def _random(self, rng: np.random.Generator) -> str:
-        things = self._clickables()
-        if self._page == 0 or not things or rng.random() < 0.05:
-            product = self.products[int(rng.integers(len(self.products)))]
-            words = product.title.split()
-            keep = rng.random(len(words)) < 0.6
-            query = [w for w, k in zip(words, keep, strict=True) if k] or [product.query]
-            return f"search[{' '.join(query)}]"
-        return f"click[{things[int(rng.integers(len(things)))]}]"
-
-    def _invalid(self, rng: np.random.Generator) -> str:
-        """Something that cannot work here: other pages' things, or no action at all."""
-        options = [v for values in OPTIONS.values() for v in values]
-        pool = [p.id for p in self.products] + options * 4 + [BACK, PREV, NEXT, BUY] * 8
-        pool += [*self.task.goal["options"].values()] * 20
-        pool += [self.task.goal["query"], *self.task.goal["attributes"], "search"] * 2
-        bad = [x for x in pool if x not in self._clickables()]
-        if rng.random() < 0.1:
-            broken = ("", "click", "search[]", "click[]", "buy", "click buy now", "help", "[]")
-            return str(rng.choice(broken))
-        return f"click[{bad[int(rng.integers(len(bad)))]}]"
+        """The next action of a behaviour in the present episode, see `shoppers`."""
+        return shoppers.act(self, behaviour, rng)
 
 
 def clickables(head: str) -> list[str]:
