@@ -48,7 +48,7 @@ class GRPOSettings:
     minibatches: int = 1
     clip: float = 0.2
     temperature: float = 1.0
-    microbatch: int = 16
+    microbatch: int = 8
     seed: int = 0
 
 

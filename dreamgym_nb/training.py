@@ -19,6 +19,8 @@ import torch
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.language_model import LanguageModel
 
+TOKENS_PER_PASS = 2048
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -80,6 +82,27 @@ def token_loss(lm: LanguageModel, samples: Sequence[Sample]) -> torch.Tensor:
     # The prediction of token t is made at position t-1.
     here = counted[:, 1:]
     return torch.nn.functional.cross_entropy(logits[:, :-1][here], ids[:, 1:][here])
+
+
+def backward(lm: LanguageModel, batch: Sequence[Sample]) -> float:
+    """Add the gradient of `token_loss` on a batch, a part at a time, and return the loss.
+
+    The parts, of about `TOKENS_PER_PASS` tokens, bound the memory of the
+    activations; their losses are weighted by their counted tokens, so that the
+    sum is the loss of the whole batch.
+    """
+    width = max(len(s.tokens) for s in batch)
+    size = max(1, TOKENS_PER_PASS // width)
+    counts = [sum(s.counted[1:]) for s in batch]
+    loss = 0.0
+    for start in range(0, len(batch), size):
+        share = sum(counts[start : start + size]) / max(1, sum(counts))
+        if not share:  # nothing counts here: a mean of nothing would be NaN
+            continue
+        part = token_loss(lm, batch[start : start + size]) * share
+        part.backward()
+        loss += part.item()
+    return loss
 
 
 def length_batches(
@@ -170,13 +193,12 @@ def fit(
                     group["lr"] = learning_rate * part * max(rate, 1 / steps)
             queue = queue or length_batches(lengths, tokens_per_batch, rng)
             batch = [samples[i] for i in queue.pop()]
-            loss = token_loss(lm, batch)
             lm.model.zero_grad(set_to_none=True)
-            loss.backward()
+            loss = backward(lm, batch)
             torch.nn.utils.clip_grad_norm_(lm.model.parameters(), 1.0)
             for optimizer, _ in steppers:
                 optimizer.step()
-            history.loss.append(loss.item())
+            history.loss.append(loss)
             read = history.tokens[-1] if history.tokens else 0
             history.tokens.append(read + sum(len(s.tokens) for s in batch))
             history.seconds.append(time.perf_counter() - start)

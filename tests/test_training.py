@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from dreamgym_nb import training
 from dreamgym_nb.agent import imitate, transcript
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.training import (
@@ -190,3 +191,22 @@ def test_an_error_is_not_taken_for_a_stop(lm, samples):
     with pytest.raises(RuntimeError, match="the bar broke"):
         fit(lm, samples, steps=3, learning_rate=1e-3, progress=progress)
     assert not lm.model.training, "and the model can still be used"
+
+
+def test_the_gradient_of_a_batch_in_parts_is_that_of_the_whole(monkeypatch, lm):
+    rng = np.random.default_rng(0)
+    rows = [
+        Sample(tuple(int(t) for t in rng.integers(5, 200, n)), tuple(i >= n // 2 for i in range(n)))
+        for n in (12, 9, 30, 30, 7)
+    ]
+
+    def gradient(tokens_per_pass):
+        monkeypatch.setattr(training, "TOKENS_PER_PASS", tokens_per_pass)
+        lm.model.zero_grad(set_to_none=True)
+        loss = training.backward(lm, rows)
+        return loss, [p.grad.clone() for p in lm.model.parameters()]
+
+    whole, parts = gradient(10_000), gradient(40)
+    assert whole[0] == pytest.approx(parts[0], abs=1e-6)
+    for a, b in zip(whole[1], parts[1], strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
