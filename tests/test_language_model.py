@@ -161,8 +161,8 @@ def test_logprobs_from_the_cache_equal_a_full_pass(lm, turns, temperature, drop)
     # Sharper logits than an untrained model's, and an EOS now and then, so that rows end apart.
     with torch.no_grad():
         lm.model.lm_head.weight.mul_(8.0)
-    _, said = talk(lm, turns, 1.0, drop=drop)
-    lm.eos = said[0][0][1][1]
+    _, said = talk(lm, turns, temperature, drop=drop)
+    lm.eos = said[0][0][1][1]  # the same draws again, so row 0 ends after two tokens at most
     tokens, said = talk(lm, turns, temperature, drop=drop)
     spoken = [len(row) for row in said]
     assert spoken == ([3, 1, 2, 2] if drop else [3, 3, 3, 3])
