@@ -222,7 +222,7 @@ def readme_section(found: Sequence[dict[str, Any]]) -> str:
             "**First light** (recorded in `results/first_light/`, "
             f"{', '.join(sorted({r['date'] for r in found}))}, seeds "
             f"{', '.join(str(r['seed']) for r in found)}, "
-            f"{first['machine']['threads']} threads). Each seed is another shop. "
+            f"{first['machine']['threads']} thread(s) each). Each seed is another shop. "
             "Success on test tasks with sampled actions, "
             f"{episodes} episodes (95% Wilson interval); "
             "fidelity is exact next states on held-out tasks; mean ± 95% t-interval over seeds. "
