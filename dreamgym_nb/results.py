@@ -215,7 +215,7 @@ def table(found: Sequence[dict[str, Any]]) -> str:
 def readme_section(found: Sequence[dict[str, Any]]) -> str:
     """What the README says about `first_light`, made from its records."""
     first = found[0]
-    episodes = first["end"]["real"]["episodes"]
+    episodes = [r["end"]["real"]["episodes"] for r in found]
     pre = first["backbone"]
     return "\n\n".join(
         [
@@ -224,7 +224,7 @@ def readme_section(found: Sequence[dict[str, Any]]) -> str:
             f"{', '.join(str(r['seed']) for r in found)}, "
             f"{first['machine']['threads']} thread(s) each). Each seed is another shop. "
             "Success on test tasks with sampled actions, "
-            f"{episodes} episodes (95% Wilson interval); "
+            f"{min(episodes)} to {max(episodes)} episodes (95% Wilson interval); "
             "fidelity is exact next states on held-out tasks; mean ± 95% t-interval over seeds. "
             "Minutes are log, experience model, agent start and dream RL together; the shared "
             f"backbone ({pre['parameters']:,} parameters, pre-trained on "
