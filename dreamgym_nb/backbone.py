@@ -102,7 +102,7 @@ def pretrain(
     progress: Callable[[int, int, float], None] | None = None,
     begin: tuple[LanguageModel, int] | None = None,
 ) -> tuple[LanguageModel, list[FitHistory]]:
-    """Make a backbone (about half an hour on two free cores for the default recipe).
+    """Make a backbone; what the shipped one took lies in its recipe.json.
 
     Args:
         recipe: what to do.
