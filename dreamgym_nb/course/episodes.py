@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from ..experience import Task, Trajectory, Transition
+from ..worlds.base import play
 
 if TYPE_CHECKING:
     from ..worlds.base import World
@@ -62,32 +63,9 @@ def replay(world: World, task: Task, actions: Sequence[str]) -> Trajectory:
     """
     if isinstance(actions, str):
         raise UserError(f"replay needs a list of actions: write [{actions!r}] to play just one.")
-    first, _ = world.reset(options={"task": task})
-    start, steps, truncated = world.state, [], False
+    left = iter(actions)
     name = f"replay/{task.id}"
-    for action in actions:
-        state, history = world.state, world.history
-        reasoning = world.teacher(task, state, action)
-        observation, reward, terminated, truncated, info = world.step(action)
-        steps.append(
-            Transition(
-                task=task,
-                history=history,
-                state=state,
-                action=action,
-                reasoning=reasoning,
-                observation=observation,
-                next_state=world.state,
-                reward=reward,
-                terminated=terminated,
-                source="real",
-                trajectory=name,
-                failed=info["failed"],
-            )
-        )
-        if terminated or truncated:
-            break
-    return Trajectory(name, task, first, start, tuple(steps), truncated, "replay")
+    return play(world, task, lambda _: next(left, None), id=name, behaviour="replay")
 
 
 def first_difference(a: Trajectory, b: Trajectory) -> int | None:

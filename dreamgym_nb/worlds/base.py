@@ -252,12 +252,18 @@ def collect_log(
 
 
 def play(world: World, task: Task, policy: Any, *, id: str, behaviour: str) -> Trajectory:
-    """Play one episode of `task` with ``policy(world) -> action`` and record it."""
+    """Play one episode of `task` with ``policy(world) -> action`` and record it.
+
+    A policy that has nothing more to do returns None; the episode is then
+    neither terminated nor truncated.
+    """
     first, _ = world.reset(options={"task": task})
     start, transitions, truncated, terminated = world.state, [], False, False
     while not (terminated or truncated):
         state, history = world.state, world.history
         action = policy(world)
+        if action is None:
+            break
         reasoning = world.teacher(task, state, action)
         observation, reward, terminated, truncated, info = world.step(action)
         transitions.append(
