@@ -107,48 +107,54 @@ def generate_games(
         )
     if games_per_household < 1 or min(split_sizes.values(), default=0) < 0:
         raise UserError("Ask for 1 or more games per household and 0 or more games per split.")
+    wishes = _Wishes(sizes, counts, games_per_household, tuple(rooms), tuple(types))
     seen: set[tuple] = set()
     return {
-        split: _split(
-            random.Random(f"{seed}/{split}"), f"{split}{seed}", size, sizes, counts,
-            games_per_household, rooms, types, seen,
-        )
+        split: _split(random.Random(f"{seed}/{split}"), f"{split}{seed}", size, wishes, seen)
         for split, size in split_sizes.items()
-    }  # fmt: skip
+    }
+
+
+@dataclass(frozen=True)
+class _Wishes:
+    """What the caller of `generate_games` asked for, checked."""
+
+    sizes: tuple[int, int]
+    counts: tuple[int, int]
+    games: int
+    rooms: tuple[str, ...]
+    types: tuple[str, ...]
 
 
 def _split(
-    rng: random.Random,
-    name: str,
-    size: int,
-    sizes: tuple[int, int],
-    counts: tuple[int, int],
-    most: int,
-    rooms: Sequence[str],
-    types: Sequence[str],
-    seen: set[tuple],
+    rng: random.Random, name: str, size: int, wishes: _Wishes, seen: set[tuple]
 ) -> list[Game]:
     """The games of one split; `seen` collects all households to keep them different."""
     games: list[Game] = []
-    asked: Counter[str] = Counter({t: 0 for t in types})
-    tries = 0
+    asked: Counter[str] = Counter({t: 0 for t in wishes.types})
+    tries = homes = 0
     while len(games) < size:
         tries += 1
         if tries > 100 + 50 * size:
             raise UserError(
-                f"No more different households of {sizes} receptacles and {counts} objects "
-                "can be found; allow more of either, or ask for fewer games."
+                f"No more different households of {wishes.sizes} receptacles and {wishes.counts} "
+                "objects can be found; allow more of either, or ask for fewer games."
             )
-        wanted = _least(rng, asked, types)
-        room = rng.choice([r for r in rooms if wanted in ROOMS[r].types])
+        wanted = _least(rng, asked, wishes.types)
+        room = rng.choice([r for r in wishes.rooms if wanted in ROOMS[r].types])
         house = _household(
-            rng, f"{name}-{tries:04d}", room, rng.randint(*sizes), rng.randint(*counts)
+            rng,
+            f"{name}-{room}-{len(seen):04d}",
+            room,
+            rng.randint(*wishes.sizes),
+            rng.randint(*wishes.counts),
         )
         content = (house.room, house.receptacles, house.things)
         if content in seen or not _tasks(house, wanted):
             continue
         seen.add(content)
-        games.extend(_games(rng, house, asked, min(most, size - len(games))))
+        homes += 1
+        games.extend(_games(rng, house, asked, min(wishes.games, size - len(games))))
     return games
 
 
