@@ -1,10 +1,11 @@
-"""The backbone: a language model that knows how shops are written, but not yours.
+"""The backbone: a language model that knows how a world is written, but not yours.
 
-DreamGym starts from a pre-trained language model.  Ours is pre-trained here,
-on the texts of many *other* generated catalogues in both formats, agent
-transcripts and experience samples.  Because product ids
-and prices differ between catalogues, learning them by heart does not pay and
-copying from the page or a memory does: the skill that both roles need.
+DreamGym starts from a pre-trained language model.  Ours are pre-trained here,
+one for each world, on the texts of many *other* generated worlds (catalogues,
+households, sites) in both formats, agent transcripts and experience samples.
+Because ids, prices and places differ between them, learning these by heart
+does not pay and copying from the page or a memory does: the skill that both
+roles need.
 
 No transition of the world that is trained in later is in it.
 """
@@ -37,22 +38,22 @@ from dreamgym_nb.training import FitHistory, Sample, fit
 from dreamgym_nb.worlds import collect_log, make_world
 
 SHIPPED = Path(__file__).parent / "data" / "backbone"
-FIRST_SEED = 1000  # catalogues from here on are for pre-training only
+FIRST_SEED = 1000  # generated worlds from here on are for pre-training only
 MIX = {"expert": 0.15, "exploring": 0.2, "careless": 0.3, "random": 0.1, "invalid": 0.25}
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One part of the pre-training; each sees catalogues of its own.
+    """One part of the pre-training; each sees generated worlds of its own.
 
     Attributes:
-        catalogues: number of generated catalogues.
+        catalogues: number of generated worlds: catalogues, sets of households, sites.
         episodes: log length of each.
         steps, learning_rate, tokens_per_batch: of the training.
         easy: share of the easy experience samples that is kept.  Easy are those
             where the memory already holds the answer; what is left are pages
             that must be paged through, failures, and purchases to be judged.
-        mix: shares of the behaviours in the logs.
+        mix: shares of the behaviours in the logs; the world's own when None.
     """
 
     catalogues: int = 32
@@ -61,7 +62,7 @@ class Stage:
     learning_rate: float = 5e-3
     tokens_per_batch: int = 4096
     easy: float = 1.0
-    mix: Mapping[str, float] = field(default_factory=lambda: dict(MIX))
+    mix: Mapping[str, float] | None = field(default_factory=lambda: dict(MIX))
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Recipe:
         stages: one after the other.
         width, layers, heads: of the model.
         seed: of weights and batches.
+        world: which kind of world.
     """
 
     stages: tuple[Stage, ...] = (
@@ -83,6 +85,19 @@ class Recipe:
     layers: int = 4
     heads: int = 4
     seed: int = 0
+    world: str = "shop"
+
+
+RECIPES = {
+    "shop": Recipe(),
+    "house": Recipe(
+        stages=(
+            Stage(catalogues=24, steps=2200, mix=None),
+            Stage(catalogues=24, steps=1400, learning_rate=4e-3, easy=0.2, mix=None),
+        ),
+        world="house",
+    ),
+}
 
 
 def texts_of(trajectories: Sequence[Trajectory], format: Format) -> Iterator[str]:
@@ -120,7 +135,7 @@ def pretrain(
         first = FIRST_SEED + sum(s.catalogues for s in recipe.stages[:number])
         logs = []
         for seed in range(first, first + stage.catalogues):
-            world = make_world("shop", seed=seed)
+            world = make_world(recipe.world, seed=seed)
             tasks = world.tasks("train")
             logs.append(collect_log(world, tasks, stage.episodes, seed - FIRST_SEED, stage.mix))
         if lm is None:
@@ -161,7 +176,7 @@ def ship(
     lm: LanguageModel,
     recipe: Recipe,
     histories: Sequence[FitHistory],
-    folder: Path = SHIPPED,
+    folder: Path | None = None,
     earlier: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
     """Save a backbone in half precision with its recipe beside it.
@@ -170,9 +185,10 @@ def ship(
         lm: the model.
         recipe: how it was made.
         histories: of the stages that were trained now.
-        folder: where to.
+        folder: where to; the place for this world's backbone when omitted.
         earlier: what was recorded of the stages before them.
     """
+    folder = folder or SHIPPED / recipe.world
     half = lm.copy()
     half.model.to(torch.float16)
     half.save(folder)
@@ -197,14 +213,19 @@ def ship(
     return folder
 
 
-def load_backbone(folder: Path = SHIPPED) -> LanguageModel:
-    """The shipped backbone, in full precision.
+def load_backbone(world: str = "shop", folder: Path | None = None) -> LanguageModel:
+    """The backbone of a kind of world, in full precision.
+
+    Args:
+        world: ``"shop"``, ``"house"`` or ``"web"``.
+        folder: where it lies; the shipped one when omitted.
 
     Raises:
         UserError: it is not there.
     """
+    folder = folder or SHIPPED / world
     if not (folder / "model.safetensors").is_file():
-        raise UserError(f"There is no backbone in {folder}. Make one with: dreamgym backbone")
+        raise UserError(f"There is no backbone in {folder}. Make one: dreamgym backbone {world}")
     return LanguageModel.load(folder)
 
 
@@ -215,12 +236,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tqdm.auto import tqdm
 
     parser = argparse.ArgumentParser(prog="dreamgym backbone", description=main.__doc__)
-    parser.add_argument("--out", type=Path, default=SHIPPED, help="folder to write")
+    parser.add_argument("world", choices=list(RECIPES), nargs="?", default="shop")
+    parser.add_argument("--out", type=Path, help="folder to write; the shipped one by default")
     parser.add_argument(
         "--begin", type=Path, help="go on from this model, which has passed the first stages"
     )
     options = parser.parse_args(argv)
-    recipe = Recipe()
+    recipe = RECIPES[options.world]
     begin, earlier = None, []
     if options.begin:
         record = json.loads((options.begin / "recipe.json").read_text(encoding="utf-8"))

@@ -19,6 +19,7 @@ from dreamgym_nb.worlds.base import FAILURE, MAX_ACTION_CHARS
 from dreamgym_nb.worlds.vector import Row, VectorWorld
 
 Fold = Callable[[str, str, str], str]
+Hidden = Callable[[str, str], bool]
 
 
 def start_from(log: Sequence[Trajectory]) -> Callable[[Task], str]:
@@ -45,6 +46,8 @@ class DreamWorld(VectorWorld):
         max_steps: step limit, as in the real world.
         temperature: 0 for the likeliest outcome, above it sampled ones.
         generator: source of randomness when sampling.
+        hidden: the world's rule for what is to be sampled even at temperature 0
+            (`World.hidden`); nothing when omitted.
     """
 
     source: Source = "dream"
@@ -58,8 +61,10 @@ class DreamWorld(VectorWorld):
         max_steps: int = 10,
         temperature: float = 0.0,
         generator: torch.Generator | None = None,
+        hidden: Hidden | None = None,
     ) -> None:
         super().__init__(num_envs)
+        self.hidden = hidden or (lambda state, action: False)
         self.model, self.fold, self.start = model, fold, start
         self.max_steps, self.temperature, self.generator = max_steps, temperature, generator
 
@@ -74,7 +79,13 @@ class DreamWorld(VectorWorld):
         # Real worlds refuse longer actions; here the start of one is enough to refuse it by.
         actions = [action[:MAX_ACTION_CHARS] for action in actions]
         questions = [
-            Question(self._tasks[i].instruction, self._histories[i], self._states[i], action)
+            Question(
+                self._tasks[i].instruction,
+                self._histories[i],
+                self._states[i],
+                action,
+                self.hidden(self._states[i], action),
+            )
             for i, action in zip(rows, actions, strict=True)
         ]
         answers = self.model.imagine(questions, self.temperature, generator=self.generator)

@@ -35,12 +35,21 @@ UNREADABLE = Outcome("", f"{FAILURE} the page did not load", 0.0, False)
 
 @dataclass(frozen=True)
 class Question:
-    """One thing to imagine: the inputs of Eq. 4 but for the memories."""
+    """One thing to imagine: the inputs of Eq. 4 but for the memories.
+
+    Attributes:
+        instruction: the task τ.
+        history: turns so far, oldest first.
+        state, action: s_t and a_t.
+        hidden: the answer shows what nothing before could tell
+            (`World.hidden`), so it is sampled even where others are greedy.
+    """
 
     instruction: str
     history: tuple[Turn, ...]
     state: str
     action: str
+    hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -196,7 +205,9 @@ class ExperienceModel:
         """What happens next, for a batch of questions in one generation.
 
         Greedy answers (temperature 0) depend on the prompt and the limit alone,
-        so equal prompts are generated once and remembered.
+        so equal prompts are generated once and remembered.  Questions about
+        what is hidden are sampled at temperature 1 then: two episodes may find
+        different things in the same cabinet.
 
         Args:
             questions: what to imagine.
@@ -206,21 +217,33 @@ class ExperienceModel:
         """
         prompts, memories = self.prompts(questions)
         self.asked += len(questions)
-        if temperature:
-            answers = self._write(prompts, temperature, max_new_tokens, generator)
-        else:
-            keys = [(p, max_new_tokens) for p in prompts]
-            new = [key for key in dict.fromkeys(keys) if key not in self._answers]
-            written = self._write([p for p, _ in new], 0.0, max_new_tokens, None)
-            self._answers.update(zip(new, written, strict=True))
-            answers = [self._answers[key] for key in keys]
-            while len(self._answers) > self.cache_size:
-                self._answers.popitem(last=False)
+        chance = [i for i, q in enumerate(questions) if temperature or q.hidden]
+        sampled = self._write(
+            [prompts[i] for i in chance], temperature or 1.0, max_new_tokens, generator
+        )
+        drawn = dict(zip(chance, sampled, strict=True))
+        sure = [i for i in range(len(questions)) if i not in drawn]
+        greedy = self._remembered([prompts[i] for i in sure], max_new_tokens)
+        drawn.update(zip(sure, greedy, strict=True))
+        answers = [drawn[i] for i in range(len(questions))]
         self.unreadable += sum(not parsed for _, parsed in answers)
         return [
             Imagined(outcome, tuple(found), parsed)
             for (outcome, parsed), found in zip(answers, memories, strict=True)
         ]
+
+    def _remembered(
+        self, prompts: Sequence[str], max_new_tokens: int
+    ) -> list[tuple[Outcome, bool]]:
+        """Greedy answers; each different prompt is generated once."""
+        keys = [(p, max_new_tokens) for p in prompts]
+        new = [key for key in dict.fromkeys(keys) if key not in self._answers]
+        written = self._write([p for p, _ in new], 0.0, max_new_tokens, None)
+        self._answers.update(zip(new, written, strict=True))
+        answers = [self._answers[key] for key in keys]
+        while len(self._answers) > self.cache_size:
+            self._answers.popitem(last=False)
+        return answers
 
     def _write(
         self,

@@ -28,6 +28,11 @@ class Fidelity:
         done: right end-of-episode flag, on all.
         by_kind: exact next state by kind of action.
         n_valid, n_invalid, n_reward: how many transitions each share is of.
+        false_end: of the steps that end nothing, the share where the dream pays a reward.
+        hidden: of the transitions that show what nothing before could tell
+            (`World.hidden`), the share where all but the thing shown is right:
+            the same event at the same place.  They are not among `valid`.
+        n_hidden: how many these are.
     """
 
     valid: float
@@ -39,6 +44,9 @@ class Fidelity:
     n_valid: int
     n_invalid: int
     n_reward: int
+    false_end: float = float("nan")
+    hidden: float = float("nan")
+    n_hidden: int = 0
 
     def to_json(self) -> dict[str, object]:
         """Plain values for a record."""
@@ -49,6 +57,8 @@ def kind_of(t: Transition) -> str:
     """A word for the kind of action, such as ``"search"``, ``"buy now"`` or ``"item"``."""
     if t.failed:
         return "invalid"
+    if t.task.world != "shop":
+        return t.action.replace("[", " ").split()[0]
     if t.action.startswith("search"):
         return "search"
     thing = t.action.removeprefix("click[").removesuffix("]")
@@ -74,20 +84,33 @@ def compare(
     ]
 
 
-def measure(model: ExperienceModel, fold: Fold, held_out: Sequence[Transition]) -> Fidelity:
+def measure(
+    model: ExperienceModel,
+    fold: Fold,
+    held_out: Sequence[Transition],
+    hidden: Callable[[str, str], bool] | None = None,
+) -> Fidelity:
     """Score the experience model on real transitions it has not been trained on.
 
     Args:
         model: the experience model.
         fold: the world's rule from observation to abstract state.
         held_out: real transitions of tasks outside the training log.
+        hidden: the world's rule for what cannot be foretold (`World.hidden`).
 
     Raises:
         UserError: nothing to measure on.
     """
     if not held_out:
         raise UserError("Fidelity needs held-out transitions; the list is empty.")
-    rows = compare(model, fold, held_out)
+    compared = compare(model, fold, held_out)
+    unseen = {id(t) for t in held_out if hidden is not None and hidden(t.state, t.action)}
+    rows = [row for row in compared if id(row[0]) not in unseen]
+    found = [
+        i.outcome.observation.partition(":")[0] == t.observation.partition(":")[0]
+        for t, i, _ in compared
+        if id(t) in unseen
+    ]
     kinds: dict[str, list[bool]] = {}
     for t, _, exact in rows:
         kinds.setdefault(kind_of(t), []).append(exact)
@@ -107,6 +130,9 @@ def measure(model: ExperienceModel, fold: Fold, held_out: Sequence[Transition]) 
         n_valid=len(valid),
         n_invalid=len(invalid),
         n_reward=len(ends),
+        false_end=_share([i.outcome.reward > 0 for t, i, _ in compared if not t.terminated]),
+        hidden=_share(found),
+        n_hidden=len(found),
     )
 
 

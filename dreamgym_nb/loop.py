@@ -96,6 +96,7 @@ class Prepared:
                 max_steps=self.world.max_steps,
                 temperature=temperature,
                 generator=generator,
+                hidden=self.world.hidden,
             )
 
         return make
@@ -116,7 +117,7 @@ def prepare(
     Args:
         world: the real world; only its training tasks are played.
         sizes: how much of everything.
-        backbone: both roles start from it; the shipped one when omitted.
+        backbone: both roles start from it; the one shipped for this world when omitted.
         progress: given a part's name, returns a callback for its updates.
     """
     clock, seconds = time.perf_counter(), {}
@@ -129,7 +130,7 @@ def prepare(
     transitions = transitions_of(log)
     buffer = ReplayBuffer(transitions)
     lap("log")
-    backbone = backbone or load_backbone()
+    backbone = backbone or load_backbone(world.name)
     model = ExperienceModel(backbone.copy(), buffer, sizes.format)
     model.fit(
         transitions,

@@ -15,6 +15,7 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from datetime import date
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -37,24 +38,27 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 VERSION = 1  # of the records
 
 
-def first_light(seed: int, say: Callable[[str], None] = print) -> dict[str, Any]:
+def first_light(
+    seed: int, say: Callable[[str], None] = print, world_name: str = "shop"
+) -> dict[str, Any]:
     """The first end-to-end run: log, experience model, RL in the dream, the real test.
 
-    The seed chooses the catalogue (another shop for each), the log, the
-    training and the rollouts.  The backbone was pre-trained on none of these
-    catalogues.  Evaluation happens on test tasks, with sampled actions, in a
+    The seed chooses the world (another shop, other households, other sites),
+    the log, the training and the rollouts.  The backbone was pre-trained on
+    none of these worlds.  Evaluation happens on test tasks, with sampled actions, in a
     second copy of the world, so that the first one's step counter proves that
     training in the dream took no real step.
 
     Args:
         seed: of everything.
         say: where progress is told.
+        world_name: ``"shop"``, ``"house"`` or ``"web"``.
 
     Returns:
         The record; plain JSON values.
     """
     sizes, settings = Preparation(seed=seed), GRPOSettings(seed=seed)
-    world, exam = make_world("shop", seed=seed), make_world("shop", seed=seed)
+    world, exam = make_world(world_name, seed=seed), make_world(world_name, seed=seed)
     test = exam.tasks("test")
     start = time.perf_counter()
     ready = prepare(world, sizes)
@@ -62,7 +66,7 @@ def first_light(seed: int, say: Callable[[str], None] = print) -> dict[str, Any]
     offline = world.real_steps
 
     held_out = transitions_of(collect_log(exam, test, episodes=300, seed=seed + 1))
-    truth = fidelity.measure(ready.model, world.fold, held_out)
+    truth = fidelity.measure(ready.model, world.fold, held_out, world.hidden)
     say(f"seed {seed}: fidelity {truth.valid:.3f} {truth.invalid:.3f} {truth.reward:.3f}")
 
     def real(n: int) -> RealWorlds:
@@ -89,12 +93,13 @@ def first_light(seed: int, say: Callable[[str], None] = print) -> dict[str, Any]
     curve.append({"iteration": settings.iterations, **_points(finally_)})
     say(f"seed {seed}: {curve[0]} → {curve[-1]}")
     return {
-        "experiment": "first_light",
+        "experiment": "first_light" if world_name == "shop" else f"first_light_{world_name}",
+        "world": world_name,
         "version": VERSION,
         "seed": seed,
         "date": date.today().isoformat(),
         "machine": machine(),
-        "backbone": json.loads((SHIPPED / "recipe.json").read_text(encoding="utf-8")),
+        "backbone": json.loads((SHIPPED / world_name / "recipe.json").read_text(encoding="utf-8")),
         "preparation": dataclasses.asdict(sizes),
         "settings": dataclasses.asdict(settings),
         "transitions": {
@@ -130,7 +135,11 @@ def machine() -> dict[str, Any]:
     }
 
 
-EXPERIMENTS: dict[str, Callable[..., dict[str, Any]]] = {"first_light": first_light}
+EXPERIMENTS: dict[str, Callable[..., dict[str, Any]]] = {
+    "first_light": first_light,
+    "first_light_house": partial(first_light, world_name="house"),
+    "first_light_web": partial(first_light, world_name="web"),
+}
 
 
 def run(

@@ -26,7 +26,7 @@ TINY = Recipe(
 
 
 def record():
-    return json.loads((SHIPPED / "recipe.json").read_text(encoding="utf-8"))
+    return json.loads((SHIPPED / "shop" / "recipe.json").read_text(encoding="utf-8"))
 
 
 def plain(recipe):
@@ -46,7 +46,7 @@ def test_the_shipped_weights_are_those_that_the_record_describes():
 
 
 def test_the_shipped_files_are_small():
-    assert sum(f.stat().st_size for f in SHIPPED.iterdir()) < 3_000_000
+    assert sum(f.stat().st_size for f in (SHIPPED / "shop").iterdir()) < 3_000_000
 
 
 def test_the_backbone_copies_and_judges_in_a_shop_that_it_has_never_seen():
@@ -96,4 +96,4 @@ def test_easy_samples_are_left_out_and_failures_and_purchases_kept():
 
 def test_a_missing_backbone_gets_a_sentence(tmp_path):
     with pytest.raises(UserError, match="dreamgym backbone"):
-        backbone.load_backbone(tmp_path)
+        backbone.load_backbone(folder=tmp_path)

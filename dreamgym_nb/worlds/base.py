@@ -45,6 +45,8 @@ class World(gymnasium.Env[str, str]):
         real_steps: real transitions taken since this object was made.
         task: the present task.
         state: the present abstract state.
+        raw: what the environment itself showed last (HTML, the simulator's
+            own text), before it was made short; empty where that is the same.
         history: the turns so far.
     """
 
@@ -58,7 +60,7 @@ class World(gymnasium.Env[str, str]):
         self.render_mode = "ansi"
         self.real_steps = 0
         self.task: Task | None = None
-        self.state = self.observation = ""
+        self.state = self.observation = self.raw = ""
         self.history: tuple[Turn, ...] = ()
         self._over = True
 
@@ -87,6 +89,15 @@ class World(gymnasium.Env[str, str]):
         Pure: the same for real and for dreamed observations.  At the start
         `state` and `action` are empty.
         """
+
+    def hidden(self, state: str, action: str) -> bool:
+        """Whether the answer to `action` shows what nothing before could tell.
+
+        The inside of a cabinet that was never opened is such a thing.  The
+        dream samples these answers and takes the likeliest of all others; what
+        it made up is in the abstract state from then on and stays.
+        """
+        return False
 
     @abstractmethod
     def teacher(self, task: Task, state: str, action: str) -> str:
@@ -185,6 +196,7 @@ class World(gymnasium.Env[str, str]):
         return {
             "task": self.task,
             "state": self.state,
+            "raw": self.raw or self.observation,
             "admissible_actions": [] if self._over else self.admissible_actions(),
             "success": success,
             "failed": failed,

@@ -1,0 +1,258 @@
+"""The house: ALFWorld's household tasks, with an exact engine in pure Python.
+
+Commands, sentences and rules are ALFWorld's (alfred.py holds the engine).  An
+agent sees a short form of the sentences (house_text.py); ALFWorld's own words
+are in ``info["raw"]``.  The abstract state says where one is, what one holds
+and what was seen in each place, so that it carries what the present sentence
+does not show: closed cabinets, a warm cup, a place already searched.
+
+By default the households are generated (households.py).  ALFWorld's own
+games come in with ``House.from_alfworld(folder)``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from dreamgym_nb.errors import UserError
+from dreamgym_nb.experience import Task
+from dreamgym_nb.worlds import residents
+from dreamgym_nb.worlds.alfred import Engine, Game
+from dreamgym_nb.worlds.base import SPLITS, World, check_splits
+from dreamgym_nb.worlds.house_text import (
+    CHANGES,
+    NO_COMMAND,
+    Command,
+    Known,
+    describe,
+    parse_command,
+    rules,
+)
+from dreamgym_nb.worlds.households import FITS, generate_games
+
+ALFWORLD_STEPS = 50
+
+
+class House(World):
+    """The house world.
+
+    Args:
+        seed: which generated households; tasks follow from it.
+        games: games from elsewhere instead of the generated ones, by split.
+        receptacles: places in a generated household, a number or (low, high).
+        objects: things in a generated household.
+        split_sizes: how many games to generate for each split.
+        max_steps: step limit.  ALFWorld's is 50, with about 25 places; small
+            generated households get 8 steps and 2 for each place.
+
+    Raises:
+        UserError: games of one split only, or the same game in both.
+    """
+
+    name = "house"
+
+    def __init__(
+        self,
+        seed: int = 0,
+        games: Mapping[str, Sequence[Game]] | None = None,
+        receptacles: int | tuple[int, int] = (6, 8),
+        objects: int | tuple[int, int] = (5, 8),
+        split_sizes: Mapping[str, int] | None = None,
+        max_steps: int | None = None,
+    ) -> None:
+        super().__init__()
+        own = games is None
+        if own:
+            sizes = dict(split_sizes or {"train": 400, "test": 160})
+            games = generate_games(seed, sizes, receptacles=receptacles, objects=objects)
+            most = receptacles if isinstance(receptacles, int) else receptacles[1]
+            max_steps = max_steps or min(ALFWORLD_STEPS, 8 + 2 * most)
+        self.max_steps = max_steps or ALFWORLD_STEPS
+        self._tasks = {split: Tasks(games[split]) for split in games}
+        # What fits where is the same in all games of a source, as in ALFWorld.
+        self.can = rules(FITS if own else games["train"][0].fits)
+        check_splits(self._tasks)
+
+    def tasks(self, split: str) -> Sequence[Task]:
+        """The tasks of ``"train"`` or ``"test"``; no household is in both."""
+        if split not in self._tasks:
+            raise UserError(f"There is no split {split!r}; the splits are {SPLITS}.")
+        return self._tasks[split]
+
+    # ---- the engine ------------------------------------------------------------------
+
+    def _begin(self, task: Task) -> str:
+        self._engine = Engine(self._game(task))
+        self.raw = self._engine.reset()
+        return describe(self.raw, "")
+
+    def _game(self, task: Task) -> Game:
+        for tasks in self._tasks.values():
+            game = tasks.game(task.id)
+            if game is not None:
+                return game
+        raise UserError(f"This house has no game {task.id!r}; take a task from house.tasks(split).")
+
+    def _apply(self, action: str) -> tuple[str, float, bool, dict[str, Any]]:
+        self.raw, won = self._engine.step(action)
+        why = Known.parse(self.state).why_not(parse_command(action), self.can)
+        return describe(self.raw, why), float(won), won, {}
+
+    def admissible_actions(self) -> list[str]:
+        """ALFWorld's admissible commands, sorted."""
+        return self._engine.admissible()
+
+    # ---- the abstract state -------------------------------------------------------------
+
+    def fold(self, state: str, action: str, observation: str) -> str:
+        """Abstract state: where one is, what one holds, what was seen in each place."""
+        if not state:
+            return str(Known.begin(observation))
+        return str(Known.parse(state).after(observation))
+
+    def hidden(self, state: str, action: str) -> bool:
+        """Whether the answer shows what was never seen: the inside of a new place."""
+        command = parse_command(action)
+        if command is None or command.verb not in ("go to", "open"):
+            return False
+        known = Known.parse(state)
+        place = known.places.get(command.thing)
+        unseen = place is not None and place.items is None
+        return unseen and not known.why_not(command, self.can)
+
+    # ---- the teacher ----------------------------------------------------------------------
+
+    def teacher(self, task: Task, state: str, action: str) -> str:
+        """Trace R*: what is known of the things named, whether it works, wanted against got."""
+        command, known = parse_command(action), Known.parse(state)
+        why = known.why_not(command, self.can)
+        if command is None:
+            return NO_COMMAND
+        lines = _facts(known, command)
+        if why:
+            return "\n".join([*lines, f"so {why}"])
+        if command.verb in ("go to", "open"):
+            seen = known.places[command.thing].items is not None
+            lines.append(f"so it works and {'nothing is' if seen else 'all is'} new")
+        else:
+            lines.append("so it works")
+        return "\n".join([*lines, *_judge(task.goal, known, command)])
+
+    # ---- the behaviours of the offline log ---------------------------------------------------
+
+    @property
+    def behaviours(self) -> Mapping[str, float]:
+        """Shares of a log of mixed quality, see `residents`."""
+        return residents.SHARES
+
+    def act(self, behaviour: str, rng: np.random.Generator) -> str:
+        """The next action of a behaviour in the present episode, see `residents`."""
+        return residents.act(self, behaviour, rng)
+
+    # ---- ALFWorld's own games ------------------------------------------------------------------
+
+    @classmethod
+    def from_alfworld(
+        cls,
+        train: str | os.PathLike[str],
+        test: str | os.PathLike[str],
+        max_steps: int = ALFWORLD_STEPS,
+    ) -> House:
+        """The house on ALFWorld's games, loaded as they are played.
+
+        Args:
+            train: a folder of ``game.tw-pddl`` files as ``alfworld-download``
+                leaves it (``json_2.1.1/train``), or a packed ``.jsonl(.xz)``.
+            test: the same for another split (``json_2.1.1/valid_seen``).
+            max_steps: step limit.
+        """
+        from dreamgym_nb.worlds.alfred_games import load_games
+
+        return cls(
+            games={"train": load_games(train), "test": load_games(test)}, max_steps=max_steps
+        )
+
+
+class Tasks(Sequence[Task]):
+    """The tasks of a sequence of games, made when they are asked for."""
+
+    def __init__(self, games: Sequence[Game]) -> None:
+        self.games = games
+        self._at: dict[str, int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.games)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [task_of(game) for game in self.games[index]]
+        return task_of(self.games[index])
+
+    def game(self, id: str) -> Game | None:
+        """The game of that id, if it is one of these."""
+        if self._at is None:
+            ids = getattr(self.games, "ids", None) or [g.id for g in self.games]
+            self._at = {id: i for i, id in enumerate(ids)}
+        return self.games[self._at[id]] if id in self._at else None
+
+
+def task_of(game: Game) -> Task:
+    """A game as a task; the goal says what to do with what, and where."""
+    verb, thing, place = (part.removesuffix("type") for part in game.goal[:3])
+    becomes = CHANGES[verb][1] if verb in CHANGES else ""
+    goal = {"verb": verb, "thing": thing, "place": place, "state": becomes}
+    return Task("house", game.id, game.task.strip().removesuffix("."), goal)
+
+
+def _facts(known: Known, command: Command) -> list[str]:
+    """What is known of the things that a command names; the ground for any verdict."""
+    lines = [f"at {known.at}" if known.at else "in the middle"]
+    if command.verb not in ("go to", "open", "close"):
+        lines.append(f"holding {known.holding or 'nothing'}")
+    name = command.place or command.thing
+    if command.verb in ("slice", "use") or name not in known.places:
+        name = known.at
+    if name in known.places and command.verb not in CHANGES:
+        lines.append(str(known.places[name]))
+    return lines
+
+
+def _judge(goal: Mapping[str, Any], known: Known, command: Command) -> list[str]:
+    """Wanted against got, for a command that could be the last of its task."""
+    thing, place = goal["thing"], goal["place"]
+    if goal["verb"] == "look":
+        after = {
+            "use": known.after(f"turned on {command.thing}"),
+            "take": known.after(f"took {command.thing} from {command.place}"),
+            "go to": replace(known, at=command.thing),
+        }.get(command.verb, known)
+        here = after.places.get(after.at)
+        if after is known or here is None or not here.has(place):
+            return []
+        lamps = [i for i in here.items if i.startswith(f"{place} ")]
+        lit = any(i.endswith(" on") for i in lamps)
+        held = after.holding.split()[:1] == [thing]
+        got = f"{after.holding or 'nothing'} by {' and '.join(lamps)}"
+        return [f"wanted {thing} by {place} on got {got}{_mark(held and lit)}"]
+    if command.verb != "move":
+        return []
+    after = known.after(f"moved {command.thing} to {command.place}").places[command.place]
+    if goal["verb"] == "two":
+        found = [i for i in after.items or () if i.startswith(f"{thing} ")]
+        right = len(found) >= 2 and command.place.startswith(f"{place} ")
+        got = f"{' and '.join(found) or 'nothing'} in {command.place}"
+        return [f"wanted two {thing} in {place} got {got}{_mark(right)}"]
+    item = after.find(command.thing) or command.thing
+    right = item.startswith(f"{thing} ") and command.place.startswith(f"{place} ")
+    right = right and (not goal["state"] or goal["state"] in item.split()[2:])
+    wanted = f"{goal['state']} {thing}".strip()
+    return [f"wanted {wanted} in {place} got {item} in {command.place}{_mark(right)}"]
+
+
+def _mark(met: bool) -> str:
+    return " yes" if met else " no"
