@@ -55,6 +55,16 @@ class Product:
     attributes: frozenset[str] = frozenset()
     texts: Mapping[str, str] = ()  # type: ignore[assignment]
 
+    @property
+    def price_tag(self) -> str:
+        """The price as pages show it."""
+        return f"${self.price:g}"
+
+    @property
+    def row(self) -> str:
+        """The product as a line of a page."""
+        return f"{self.id} {' '.join(self.title.split())} {self.price_tag}"
+
 
 def generate_products(seed: int, per_kind: int = 12) -> list[Product]:
     """A seeded catalogue: `per_kind` products for each of the eight nouns.

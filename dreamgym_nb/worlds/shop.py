@@ -9,12 +9,14 @@ What an agent sees is an abstract listing.  Two events get one short line
 instead of a whole page, an option that was chosen and an action that failed;
 `fold` turns lines and pages into the abstract state, which adds what raw
 pages do not show: the query, the chosen options, and the page one came from.
+
+How options are written on a page, and read back from one, is in listing.py.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from dreamgym_nb.experience import Task
 from dreamgym_nb.worlds import shoppers
 from dreamgym_nb.worlds.base import FAILURE, MAX_ACTION_CHARS, SPLITS, World, check_splits
 from dreamgym_nb.worlds.catalogue import (
+    OPTIONS,
     Product,
     Search,
     Verdict,
@@ -31,11 +34,21 @@ from dreamgym_nb.worlds.catalogue import (
     generate_tasks,
     judge,
 )
+from dreamgym_nb.worlds.listing import (
+    BEHIND,
+    CHOSEN,
+    choose,
+    clickables,
+    each_once,
+    entry,
+    enumeration,
+    is_word,
+    option_line,
+    read_chosen,
+)
 from dreamgym_nb.worlds.shoppers import BACK, BUY, NEXT, PREV
 
 SEARCH_PAGE = "search page"
-BEHIND = "\nbehind:\n"
-CHOSEN = "chosen "
 NOT_HERE = f"{FAILURE} that is not on this page"
 NO_ACTION = f"{FAILURE} an action is search[words] or click[thing]"
 QUERY_WORDS = 8  # a longer query is cut, as search boxes do
@@ -70,6 +83,7 @@ class Shop(World):
     """
 
     name = "shop"
+    query_words: int | None = QUERY_WORDS
 
     def __init__(
         self,
@@ -86,8 +100,10 @@ class Shop(World):
         self._tasks = dict(tasks) if tasks is not None else generate_tasks(self.products, seed)
         check_splits(self._tasks)
         self.by_id = {p.id.lower(): p for p in self.products}
-        self.search = Search(self.products)
+        self.search: Callable[[str], list[Product]] = Search(self.products)
         self.page_size, self.max_steps = page_size, max_steps
+        options = [o for p in self.products for o in p.options.items()]
+        self._wide = not all(is_word(x) for name, values in options for x in (name, *values))
         self._visited: list[str] = []
 
     def tasks(self, split: str) -> Sequence[Task]:
@@ -95,6 +111,29 @@ class Shop(World):
         if split not in self._tasks:
             raise UserError(f"There is no split {split!r}; the splits are {SPLITS}.")
         return self._tasks[split]
+
+    # ---- what another shop may do in its own way, see webshop.py ----
+
+    def parse(self, action: str) -> tuple[str, str] | None:
+        """The verb and the thing of an action; None for anything else."""
+        return parse_action(action)
+
+    def judge(
+        self, product: Product, chosen: Mapping[str, str], goal: Mapping[str, Any]
+    ) -> Verdict:
+        """The reward rule: what buying `product` with these options is worth for a goal."""
+        return judge(product, chosen, goal)
+
+    def wanted(self, product: Product | None = None) -> dict[str, str]:
+        """What the present goal asks to choose, on `product` or anywhere: name to value."""
+        return dict(self.task.goal["options"])
+
+    def option_values(self) -> list[str]:
+        """Values of options that a shopper may think of."""
+        return [v for values in OPTIONS.values() for v in values]
+
+    def _find(self, words: str) -> list[Product]:
+        return self.search(self._query)
 
     # ---- the engine: where one is (page, query, item, options) and its pages ----
 
@@ -107,7 +146,7 @@ class Shop(World):
         return SEARCH_PAGE
 
     def _apply(self, action: str) -> tuple[str, float, bool, dict[str, Any]]:
-        parsed = parse_action(action)
+        parsed = self.parse(action)
         if parsed is None:
             return NO_ACTION, 0.0, False, {}
         verb, thing = parsed
@@ -116,24 +155,39 @@ class Shop(World):
         if thing not in self._clickables():
             return NOT_HERE, 0.0, False, {}
         if thing == BUY:
-            verdict = judge(self._item, self._chosen, self.task.goal)
+            verdict = self.judge(self._item, self._chosen, self.task.goal)
             success = verdict.score >= 1.0
             info = {"score": verdict.score, "verdict": verdict}
             return f"you bought {self._item.id}", float(success), True, info
         return self._click(thing), 0.0, False, {}
 
+    def _cut(self, words: str) -> str:
+        return " ".join(words.split()[: self.query_words])
+
     def _search(self, words: str) -> str:
-        self._query = " ".join(words.split()[:QUERY_WORDS])
+        self._query = self._cut(words)
         self._queries.append(self._query)
-        self._results, self._page = self.search(self._query), 1
+        self._results, self._page = self._find(words), 1
         self._item = self._text = None
         return self._results_page()
 
     def _click(self, thing: str) -> str:
+        if thing in self._buttons():
+            return self._press(thing)
+        if self._item is None:
+            self._item, self._chosen = self.by_id[thing], {}
+            self._visited.append(thing)
+            return self._item_page()
+        # Where two options share a value the last one is meant, as upstream.
+        name = [name for name, values in self._item.options.items() if thing in values][-1]
+        self._chosen[name] = thing
+        return f"{CHOSEN}{entry(name, thing, self._wide)}"
+
+    def _press(self, thing: str) -> str:
         if thing == BACK:
             self._query, self._page, self._item, self._text = "", 0, None, None
             return SEARCH_PAGE
-        if thing == NEXT or (thing == PREV and self._item is None):
+        if self._item is None:
             self._page += 1 if thing == NEXT else -1
             return self._results_page()
         if thing == PREV and self._text is None:
@@ -142,16 +196,9 @@ class Shop(World):
         if thing == PREV:
             self._text = None
             return self._item_page()
-        if self._item is None:
-            self._item, self._chosen = self.by_id[thing], {}
-            self._visited.append(thing)
-            return self._item_page()
-        for name, values in self._item.options.items():
-            if thing in values:
-                self._chosen[name] = thing
-                return f"{CHOSEN}{name} {thing}"
         self._text = thing
-        return "\n".join([f"{thing} of {self._item.id}", dict(self._item.texts)[thing], PREV])
+        buttons = " | ".join(self._buttons())
+        return "\n".join([f"{thing} of {self._item.id}", dict(self._item.texts)[thing], buttons])
 
     def _pages(self) -> int:
         return max(1, -(-len(self._results) // self.page_size))
@@ -172,20 +219,22 @@ class Shop(World):
 
     def _clickables(self) -> list[str]:
         if self._item is None:
-            return self._buttons() + [p.id.lower() for p in (self._rows() if self._page else ())]
-        options = [v for values in self._item.options.values() for v in values]
-        return self._buttons() + ([] if self._text is not None else options)
+            things = [p.id.lower() for p in (self._rows() if self._page else ())]
+        elif self._text is not None:
+            things = []
+        else:
+            things = [v for values in self._item.options.values() for v in values]
+        return each_once(self._buttons() + things)
 
     def _results_page(self) -> str:
-        rows = [f"{p.id} {p.title} ${p.price:g}" for p in self._rows()]
+        rows = [p.row for p in self._rows()]
         head = f"page {self._page} of {self._pages()}"
         return "\n".join([head, *(rows or ["no results"]), " | ".join(self._buttons())])
 
     def _item_page(self) -> str:
         item = self._item
-        options = [f"{name}: {' '.join(values)}" for name, values in item.options.items()]
-        head = f"item {item.id} {item.title} ${item.price:g}"
-        return "\n".join([head, *options, " | ".join(self._buttons())])
+        options = [option_line(name, values, self._wide) for name, values in item.options.items()]
+        return "\n".join([f"item {item.row}", *options, " | ".join(self._buttons())])
 
     def admissible_actions(self) -> list[str]:
         """Clicks that work now; on the search page also ``search[words]``."""
@@ -203,14 +252,14 @@ class Shop(World):
         if observation.startswith(FAILURE):
             return state
         if observation.startswith(CHOSEN):
-            return _choose(state, observation)
+            return choose(state, observation)
         if observation.startswith("page "):
-            parsed = parse_action(action)
+            parsed = self.parse(action)
             if parsed and parsed[0] == "search":
-                query = " ".join(parsed[1].split()[:QUERY_WORDS])
+                query = self._cut(parsed[1])
             else:  # another page of the same results, or the way back to them
-                found = re.search(r"results for (.*)", state)
-                query = found[1] if found else ""
+                found = re.findall(r"^results for (.*)", state, re.MULTILINE)
+                query = found[-1] if found else ""
             return f"results for {query}\n{observation}"
         if observation.startswith("item "):
             if state.startswith("item ") or BEHIND not in state:
@@ -226,7 +275,7 @@ class Shop(World):
 
     def teacher(self, task: Task, state: str, action: str) -> str:
         """Trace R*: is the thing on the page, and for a purchase wanted against got."""
-        parsed = parse_action(action)
+        parsed = self.parse(action)
         if parsed is None:
             return "this is no action"
         verb, thing = parsed
@@ -236,7 +285,7 @@ class Shop(World):
         offered = clickables(head)
         # First what there is, then whether the thing is among it: a model that
         # has to list the page before it judges is not led astray by a memory.
-        page = f"the page offers {' '.join(offered) or 'nothing'}"
+        page = f"the page offers {enumeration(offered, self._wide) or 'nothing'}"
         if thing not in offered:
             return f"{page}\n{thing} is not there"
         if thing == BUY:
@@ -246,7 +295,7 @@ class Shop(World):
     def _explain_purchase(self, task: Task, head: str) -> str:
         product = self.by_id[head.split()[1].lower()]
         chosen = read_chosen(head)
-        verdict = judge(product, chosen, task.goal)
+        verdict = self.judge(product, chosen, task.goal)
         lines = [f"wanted {task.goal['query']} got {product.query}{_mark(verdict.type == 1.0)}"]
         traits = " ".join(w for w in product.title.split() if w in product.attributes)
         for attribute, met in verdict.attributes.items():
@@ -270,43 +319,8 @@ class Shop(World):
         return shoppers.act(self, behaviour, rng)
 
 
-def clickables(head: str) -> list[str]:
-    """The things that can be clicked on an abstract page (without what lies behind it)."""
-    lines = head.split("\n")
-    if head.startswith("results for "):
-        rows = [line.split()[0].lower() for line in lines[2:-1] if "$" in line]
-        return lines[-1].split(" | ") + rows
-    if head.startswith("item "):
-        options = [line.split(":")[1].split() for line in lines[1:] if ": " in line]
-        buttons = next(line for line in lines if line.startswith(BACK))
-        return buttons.split(" | ") + [v for values in options for v in values]
-    return [PREV] if lines[-1] == PREV else []
-
-
-def read_chosen(head: str) -> dict[str, str]:
-    """The options chosen so far on an abstract item page."""
-    line = next((line for line in head.split("\n") if line.startswith(CHOSEN)), "")
-    entries = [entry.split() for entry in line[len(CHOSEN) :].split(" and ")]
-    return {e[0]: " ".join(e[1:]) for e in entries if len(e) > 1}
-
-
-def _choose(state: str, observation: str) -> str:
-    """The item page with one more option chosen; other pages stay as they are."""
-    name, _, value = observation[len(CHOSEN) :].partition(" ")
-    head, mark, behind = state.partition(BEHIND)
-    lines = head.split("\n")
-    if not state.startswith("item ") or not any(line.startswith(CHOSEN) for line in lines):
-        return state
-    chosen = {**read_chosen(head), name: value}
-    order = [line.split(":")[0] for line in lines if ": " in line]
-    entries = [f"{n} {chosen[n]}" for n in order if n in chosen]
-    at = next(i for i, line in enumerate(lines) if line.startswith(CHOSEN))
-    lines[at] = CHOSEN + (" and ".join(entries) or "nothing")
-    return "\n".join(lines) + mark + behind
-
-
 def _mark(met: bool) -> str:
     return " yes" if met else " no"
 
 
-__all__ = ["Shop", "Verdict", "clickables", "parse_action"]
+__all__ = ["Shop", "Verdict", "clickables", "parse_action", "read_chosen"]

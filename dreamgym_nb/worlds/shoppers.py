@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dreamgym_nb.errors import UserError
-from dreamgym_nb.worlds.catalogue import OPTIONS, judge
 
 if TYPE_CHECKING:
     from dreamgym_nb.worlds.shop import Shop
@@ -69,19 +68,19 @@ def _expert(shop: Shop, rng: np.random.Generator) -> str:
         return f"search[{' '.join(query)}]"
     if shop._item is None:
         for p in shop._rows():
-            verdict = judge(p, goal["options"], goal)
-            if verdict.score == 1.0 and p.id not in shop._visited:
+            verdict = shop.judge(p, shop.wanted(p), goal)
+            if verdict.score == 1.0 and p.id.lower() not in shop._visited:
                 return f"click[{p.id}]"
         more = shop._page < shop._pages() and shop._page < 3
         return f"click[{NEXT if more else BACK}]"
     if shop._text is not None:
         return f"click[{PREV}]"
-    offered = shop._item.options
-    if any(value not in offered.get(name, ()) for name, value in goal["options"].items()):
+    offered, wanted = shop._item.options, shop.wanted(shop._item)
+    if any(value not in offered.get(name, ()) for name, value in wanted.items()):
         return f"click[{PREV}]"
-    if judge(shop._item, goal["options"], goal).score < 1.0:
+    if shop.judge(shop._item, wanted, goal).score < 1.0:
         return f"click[{PREV}]"
-    for name, value in goal["options"].items():
+    for name, value in wanted.items():
         if shop._chosen.get(name) != value:
             return f"click[{value}]"
     return f"click[{BUY}]"
@@ -91,8 +90,9 @@ def _careless(shop: Shop, rng: np.random.Generator) -> str:
     goal = shop.task.goal
     if shop._item is None and shop._page == 0:
         words = [*goal["attributes"], goal["query"]]
-        if rng.random() < 0.1:  # people also type what no title holds
-            words = [str(rng.choice(list(goal["options"].values()))), *words]
+        values = list(shop.wanted().values())
+        if rng.random() < 0.1 and values:  # people also type what no title holds
+            words = [str(rng.choice(values)), *words]
         return f"search[{' '.join(words if rng.random() < 0.7 else words[-1:])}]"
     if shop._item is None:
         rows = shop._rows()
@@ -102,22 +102,22 @@ def _careless(shop: Shop, rng: np.random.Generator) -> str:
     missing = [n for n in shop._item.options if n not in shop._chosen]
     if missing and rng.random() < 0.85:
         values = shop._item.options[missing[0]]
-        wanted = goal["options"].get(missing[0])
+        wanted = shop.wanted(shop._item).get(missing[0])
         right = wanted in values and rng.random() < 0.75
         return f"click[{wanted if right else rng.choice(values)}]"
     return f"click[{BUY}]" if rng.random() < 0.85 else _random(shop, rng)
 
 
 def _hasty(shop: Shop, rng: np.random.Generator) -> str:
-    goal = shop.task.goal
     if shop._item is None or shop._text is not None:
         return _careless(shop, rng)
     # What was clicked since this page was opened, whether or not it worked.
     tried = [action for _, action in shop.history[-4:]]
-    for value in goal["options"].values():
+    wanted = shop.wanted(shop._item)
+    for value in wanted.values():
         if f"click[{value}]" not in tried and value not in shop._chosen.values():
             return f"click[{value}]"
-    missing = len(shop._chosen) < len(goal["options"])
+    missing = len(shop._chosen) < len(wanted)
     return f"click[{PREV}]" if missing and rng.random() < 0.6 else f"click[{BUY}]"
 
 
@@ -134,11 +134,12 @@ def _random(shop: Shop, rng: np.random.Generator) -> str:
 
 def _invalid(shop: Shop, rng: np.random.Generator) -> str:
     """Something that cannot work here: other pages' things, or no action at all."""
-    options = [v for values in OPTIONS.values() for v in values]
+    things = set(shop._clickables())
+    options = shop.option_values()
     pool = [p.id for p in shop.products] + options * 4 + [BACK, PREV, NEXT, BUY] * 8
-    pool += [*shop.task.goal["options"].values()] * 20
+    pool += [*shop.wanted().values()] * 20
     pool += [shop.task.goal["query"], *shop.task.goal["attributes"], "search"] * 2
-    bad = [x for x in pool if x not in shop._clickables()]
+    bad = [x for x in pool if x not in things]
     if rng.random() < 0.1:
         broken = ("", "click", "search[]", "click[]", "buy", "click buy now", "help", "[]")
         return str(rng.choice(broken))
