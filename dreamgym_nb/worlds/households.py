@@ -38,6 +38,7 @@ __all__ = ["CAN_HOLD", "ROOMS", "Household", "generate_games"]
 MIN_RECEPTACLES, MAX_RECEPTACLES = 4, 25
 MIN_OBJECTS, MAX_OBJECTS = 2, 25
 MOST_OF_A_KIND = 3
+FRUITLESS = 300  # draws in a row without a new household that serves; then we give up
 MIDDLE_OF_THE_ROOM = -1
 
 _PUT, _LOOK, _CLEAN, _HEAT, _COOL, _TWO = TASK_TYPES
@@ -132,10 +133,9 @@ def _split(
     """The games of one split; `seen` collects all households to keep them different."""
     games: list[Game] = []
     asked: Counter[str] = Counter({t: 0 for t in wishes.types})
-    tries = homes = 0
+    homes = fruitless = 0
     while len(games) < size:
-        tries += 1
-        if tries > 100 + 50 * size:
+        if fruitless == FRUITLESS:
             raise UserError(
                 f"No more different households of {wishes.sizes} receptacles and {wishes.counts} "
                 "objects can be found; allow more of either, or ask for fewer games."
@@ -144,16 +144,17 @@ def _split(
         room = rng.choice([r for r in wishes.rooms if wanted in ROOMS[r].types])
         house = _household(
             rng,
-            f"{name}-{room}-{len(seen):04d}",
+            f"{name}-{room}-{homes}",
             room,
             rng.randint(*wishes.sizes),
             rng.randint(*wishes.counts),
         )
         content = (house.room, house.receptacles, house.things)
         if content in seen or not _tasks(house, wanted):
+            fruitless += 1
             continue
         seen.add(content)
-        homes += 1
+        homes, fruitless = homes + 1, 0
         games.extend(_games(rng, house, asked, min(wishes.games, size - len(games))))
     return games
 
