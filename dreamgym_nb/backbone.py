@@ -91,10 +91,7 @@ class Recipe:
 RECIPES = {
     "shop": Recipe(),
     "house": Recipe(
-        stages=(
-            Stage(catalogues=24, steps=2200, mix=None),
-            Stage(catalogues=24, steps=1400, learning_rate=4e-3, easy=0.2, mix=None),
-        ),
+        stages=(Stage(catalogues=24, steps=1600, easy=0.4, mix=None),),
         world="house",
     ),
 }

@@ -19,10 +19,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Task
 from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.rollout import Episode, rollout, success_rate
 from dreamgym_nb.worlds.vector import VectorWorld
+
+
+WARM_UP = 5  # updates until the full learning rate
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,10 @@ class GRPOSettings:
         temperature: of the rollout policy.
         microbatch: sequences in one forward pass; bounds memory only.
         seed: of tasks, rollouts and batches.
+
+    Raises:
+        UserError: no iterations or groups, or groups of fewer than two, in
+            which no rollout is better than another.
     """
 
     iterations: int = 20
@@ -50,6 +58,15 @@ class GRPOSettings:
     temperature: float = 1.0
     microbatch: int = 8
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.iterations, self.groups, self.minibatches, self.microbatch) < 1:
+            raise UserError(f"GRPO needs at least one of everything; these are {self}.")
+        if self.group_size < 2:
+            raise UserError(
+                "GRPO compares rollouts of the same task, so a group needs two or more of them; "
+                f"group_size is {self.group_size}."
+            )
 
 
 @dataclass
@@ -228,7 +245,7 @@ def _trainer(lm: LanguageModel, glue: _Glue, s: GRPOSettings) -> Any:
     episodes = s.groups * s.group_size
     chunks = -(-episodes // s.microbatch)  # forward passes for one iteration's data
     if episodes % s.microbatch or chunks % s.minibatches:
-        raise ValueError(
+        raise UserError(
             f"groups × group_size = {episodes} must be a multiple of microbatch × minibatches "
             f"= {s.microbatch} × {s.minibatches}."
         )
@@ -256,8 +273,6 @@ def _trainer(lm: LanguageModel, glue: _Glue, s: GRPOSettings) -> Any:
         dataloader_pin_memory=False,
         logging_steps=1,
         learning_rate=s.learning_rate,
-        lr_scheduler_type="constant_with_warmup",
-        warmup_steps=min(3, s.iterations * s.minibatches - 1),
         max_steps=s.iterations * s.minibatches,
         per_device_train_batch_size=s.microbatch,
         gradient_accumulation_steps=chunks // s.minibatches,
@@ -271,9 +286,13 @@ def _trainer(lm: LanguageModel, glue: _Glue, s: GRPOSettings) -> Any:
         scale_rewards="group",
         shuffle_dataset=False,
         max_grad_norm=1.0,
-        adam_beta2=0.95,
         seed=s.seed,
     )
+    # The library's warm-up begins at a rate of 0, which would waste the first rollouts.
+    optimizer = torch.optim.AdamW(
+        lm.model.parameters(), lr=s.learning_rate, betas=(0.9, 0.95), weight_decay=0.0
+    )
+    warm_up = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: min(1.0, (k + 1) / WARM_UP))
     # TRL wants a dataset; ours only says how many groups an iteration has.
     rows = Dataset.from_dict({"prompt": [f"group {i}" for i in range(s.groups)]})
     trainer = GRPOTrainer(
@@ -284,6 +303,7 @@ def _trainer(lm: LanguageModel, glue: _Glue, s: GRPOSettings) -> Any:
         processing_class=lm.tokenizer,
         rollout_func=glue.rollout,
         callbacks=[EndOfIteration()],
+        optimizers=(optimizer, warm_up),
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)

@@ -17,8 +17,8 @@ import torch
 from dreamgym_nb.agent import imitate
 from dreamgym_nb.backbone import load_backbone
 from dreamgym_nb.dream import DreamWorld, start_from
-from dreamgym_nb.experience import Task, Trajectory, transitions_of
-from dreamgym_nb.experience_model import ExperienceModel
+from dreamgym_nb.experience import Task, Trajectory, Transition, transitions_of
+from dreamgym_nb.experience_model import UNREADABLE, ExperienceModel
 from dreamgym_nb.grpo import (
     GRPOSettings,
     IterationRecord,
@@ -167,13 +167,19 @@ def dream_rl(
         prepared: experience model, log and world (for its fold and tasks).
         agent: the policy, trained in place.
         settings: of GRPO.
-        grow: whether dreamed transitions join the replay buffer.
+        grow: whether dreamed transitions join the replay buffer; what was
+            unreadable, or made up about something hidden, never does.
         on_iteration: see `grpo.train_grpo`.
     """
 
+    hidden = prepared.world.hidden
+
+    def sound(t: Transition) -> bool:
+        return t.observation != UNREADABLE.observation and not hidden(t.state, t.action)
+
     def after(record: IterationRecord, episodes: list[Episode]) -> None:
         if grow:
-            dreamed = transitions_of(e.trajectory for e in episodes)
+            dreamed = [t for t in transitions_of(e.trajectory for e in episodes) if sound(t)]
             record.extra["new_memories"] = prepared.model.buffer.add(dreamed)
         record.extra["generated"] = prepared.model.generated
         if on_iteration is not None:

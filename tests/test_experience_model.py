@@ -166,6 +166,20 @@ def test_what_was_remembered_can_be_found_again_and_old_answers_go(model, script
     assert model.generated == 4
 
 
+def test_what_is_hidden_is_drawn_and_all_else_is_asked_once(model, script, transitions):
+    calls = script(lambda text: SAID)
+    sure, hidden = question_of(transitions[0]), question_of(transitions[1])
+    hidden = dataclasses.replace(hidden, hidden=True)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(2):
+        answers = model.imagine([hidden, sure, hidden], generator=generator)
+        assert [a.outcome.observation for a in answers] == ["item b1"] * 3
+    drawn = [(len(texts), g) for texts, _, t, g in calls if t == 1.0]
+    greedy = [len(texts) for texts, _, t, _ in calls if t == 0.0]
+    assert drawn == [(2, generator)] * 2, "each time anew"
+    assert greedy == [1], "once, then remembered"
+
+
 def test_an_answer_that_was_cut_short_is_not_remembered_as_the_answer(model, script, transitions):
     calls = script(lambda prompt: SAID if len(calls) > 1 else "\nReasoning:")
     question = question_of(transitions[0])

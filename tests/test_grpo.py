@@ -8,6 +8,7 @@ import torch
 from trl import GRPOTrainer
 
 from dreamgym_nb import grpo
+from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Task
 from dreamgym_nb.grpo import GRPOSettings, train_grpo, uniform_tasks
 from dreamgym_nb.prompts import action_text, first_turn, next_turn
@@ -201,10 +202,10 @@ def test_the_rewarded_action_becomes_likelier(agent):
     before = chances(agent)
     assert 0.15 < before.min() and before.max() < 0.4, "about alike, with room to grow"
     settings = dataclasses.replace(
-        SMALL, iterations=12, group_size=16, microbatch=32, learning_rate=3e-3
+        SMALL, iterations=16, group_size=16, microbatch=32, learning_rate=1.5e-3
     )
     success = train(agent, settings).column("success")
-    after = chances(agent)  # on seeds 1 to 3: from 0.24 to between 0.53 and 0.61
+    after = chances(agent)  # seeds 1 to 3 all pass
     assert after[0] > before[0] + 0.15
     assert (after[1:] < before[1:] - 0.05).all()
     assert np.mean(success[-4:]) > np.mean(success[:4])
@@ -312,3 +313,16 @@ def test_numbers_that_do_not_divide_get_a_sentence(agent, changed):
     settings = dataclasses.replace(SMALL, **changed)
     with pytest.raises(ValueError, match=r"= 8 must be a multiple of microbatch × minibatches"):
         train(agent, settings)
+
+
+@pytest.mark.parametrize("wrong", [{"iterations": 0}, {"groups": 0}, {"group_size": 1}])
+def test_settings_that_teach_nothing_are_refused(wrong):
+    with pytest.raises(UserError, match="GRPO"):
+        GRPOSettings(**wrong)
+
+
+def test_the_first_rollouts_are_learned_from(agent):
+    before = [p.detach().clone() for p in agent.model.parameters()]
+    history = train(agent, dataclasses.replace(SMALL, group_size=16, microbatch=32))
+    assert history.column("mixed_groups")[0] > 0
+    assert not all(torch.equal(a, b) for a, b in zip(before, agent.model.parameters(), strict=True))

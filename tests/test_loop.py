@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from dreamgym_nb.experience import transitions_of
+from dreamgym_nb.experience_model import UNREADABLE
 from dreamgym_nb.grpo import GRPOSettings
 from dreamgym_nb.intervals import wilson
 from dreamgym_nb.loop import Preparation, dream_rl, evaluate, prepare, summarise
@@ -153,6 +154,20 @@ def test_dreaming_takes_no_real_step_and_grows_the_buffer_by_dreams_only(believe
     assert any(history.column("mixed_groups"))
     assert not torch.equal(weights(agent), weights(believed.agent)), "the agent learned"
     assert torch.equal(weights(believed.model.lm), model), "the experience model did not"
+
+
+def test_what_was_made_up_or_unreadable_is_no_memory(believed, monkeypatch):
+    """The world says what is hidden; nothing dreamed about it may look like a fact later."""
+    monkeypatch.setattr(
+        believed.world, "hidden", lambda s, a: a.startswith("search"), raising=False
+    )
+    told = []
+    dream_rl(believed, believed.agent.copy(), SETTINGS, on_iteration=lambda r, e: told.extend(e))
+    dreamed = [t for e in told for t in e.trajectory.transitions]
+    grown = [t for t in believed.model.buffer.transitions if t.source == "dream"]
+    assert any(t.action.startswith("search") for t in dreamed)
+    assert not any(t.action.startswith("search") for t in grown)
+    assert not any(t.observation == UNREADABLE.observation for t in grown)
 
 
 def test_a_buffer_that_does_not_grow_stays_as_it_was(believed):
