@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ import numpy as np
 import torch
 
 from dreamgym_nb import fidelity
-from dreamgym_nb.backbone import SHIPPED, load_backbone
+from dreamgym_nb.backbone import SHIPPED
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import atomic_write, transitions_of
 from dreamgym_nb.grpo import GRPOSettings, IterationRecord
@@ -121,6 +122,14 @@ def first_light(
     }
 
 
+# What a seed chooses, and what the backbone was pre-trained on.
+_KINDS = {
+    "shop": ("another shop", "other shops"),
+    "house": ("another set of households", "other sets of households"),
+    "web": ("another web of three sites", "other webs"),
+}
+
+
 def _points(result: dict[str, Any]) -> dict[str, float]:
     return {name: result[name]["success"] for name in ("real", "dream")}
 
@@ -185,7 +194,7 @@ def records(name: str, folder: Path = RESULTS) -> list[dict[str, Any]]:
 
 
 def table(found: Sequence[dict[str, Any]]) -> str:
-    """The records of `first_light` as a Markdown table: one row per seed, then the mean."""
+    """The records of a first light as a Markdown table: one row per seed, then the mean."""
     columns: list[tuple[str, Callable[[dict[str, Any]], float], str]] = [
         ("start, real", lambda r: r["start"]["real"]["success"], ".2f"),
         ("after the dream, real", lambda r: r["end"]["real"]["success"], ".2f"),
@@ -194,6 +203,7 @@ def table(found: Sequence[dict[str, Any]]) -> str:
         ("valid", lambda r: r["fidelity"]["valid"], ".3f"),
         ("invalid", lambda r: r["fidelity"]["invalid"], ".3f"),
         ("reward", lambda r: r["fidelity"]["reward"], ".3f"),
+        ("paid in vain", lambda r: r["fidelity"].get("false_end", math.nan), ".3f"),
         ("offline real", lambda r: r["transitions"]["offline_real"], ",.0f"),
         ("real in training", lambda r: r["transitions"]["training_real"], ",.0f"),
         ("dreamed", lambda r: r["transitions"]["dreamed"], ",.0f"),
@@ -206,7 +216,7 @@ def table(found: Sequence[dict[str, Any]]) -> str:
     for r in found:
         cells = []
         for name, value, form in columns:
-            cell = format(value(r), form)
+            cell = "–" if math.isnan(value(r)) else format(value(r), form)
             if name in ("start, real", "after the dream, real"):
                 e = r["start" if name.startswith("start") else "end"]["real"]
                 cell += f" ({e['low']:.2f}–{e['high']:.2f})"
@@ -214,7 +224,11 @@ def table(found: Sequence[dict[str, Any]]) -> str:
         lines.append(f"| {r['seed']} | " + " | ".join(cells) + " |")
     means = []
     for _, value, form in columns:
-        mean, half = mean_and_interval([value(r) for r in found])
+        measured = [value(r) for r in found if not math.isnan(value(r))]
+        if len(measured) < len(found):
+            means.append("–")
+            continue
+        mean, half = mean_and_interval(measured)
         width = form.replace("+", "")
         means.append(format(float(mean), form) + f" ± {format(float(half), width)}")
     lines.append("| mean | " + " | ".join(means) + " |")
@@ -222,22 +236,25 @@ def table(found: Sequence[dict[str, Any]]) -> str:
 
 
 def readme_section(found: Sequence[dict[str, Any]]) -> str:
-    """What the README says about `first_light`, made from its records."""
+    """What the README says about a first light, made from its records."""
     first = found[0]
+    name, (one, many) = first["experiment"], _KINDS[first.get("world", "shop")]
     episodes = [r["end"]["real"]["episodes"] for r in found]
     pre = first["backbone"]
     return "\n\n".join(
         [
-            "**First light** (recorded in `results/first_light/`, "
+            f"**First light, the {first.get('world', 'shop')}** (recorded in `results/{name}/`, "
             f"{', '.join(sorted({r['date'] for r in found}))}, seeds "
             f"{', '.join(str(r['seed']) for r in found)}, "
-            f"{first['machine']['threads']} thread(s) each). Each seed is another shop. "
+            f"{first['machine']['threads']} thread(s) each). Each seed is {one}. "
             "Success on test tasks with sampled actions, "
             f"{min(episodes)} to {max(episodes)} episodes (95% Wilson interval); "
-            "fidelity is exact next states on held-out tasks; mean ± 95% t-interval over seeds. "
+            "fidelity is exact next states on held-out tasks, right rewards on the steps that end "
+            "an episode, and how often a step that ends nothing is paid for; "
+            "mean ± 95% t-interval over seeds. "
             "Minutes are log, experience model, agent start and dream RL together; the shared "
             f"backbone ({pre['parameters']:,} parameters, pre-trained on "
-            f"{sum(s['catalogues'] for s in pre['recipe']['stages'])} other shops) took "
+            f"{sum(s['catalogues'] for s in pre['recipe']['stages'])} {many}) took "
             f"{sum(s['minutes'] for s in pre['stages']):.0f} minutes once, on a busy machine.",
             table(found),
         ]
@@ -245,12 +262,13 @@ def readme_section(found: Sequence[dict[str, Any]]) -> str:
 
 
 def write_readme(found: Sequence[dict[str, Any]], readme: Path) -> None:
-    """Put the section between the README's two result comments.
+    """Put the section of an experiment between the README's two comments for it.
 
     Raises:
         UserError: the comments are not there.
     """
-    begin, end = "<!-- results:first_light:begin -->", "<!-- results:first_light:end -->"
+    name = found[0]["experiment"]
+    begin, end = f"<!-- results:{name}:begin -->", f"<!-- results:{name}:end -->"
     text = readme.read_text(encoding="utf-8")
     if begin not in text or end not in text:
         raise UserError(f"{readme} lacks the lines {begin} and {end}.")
@@ -270,7 +288,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         seeds = [int(s) for s in options.seeds.split(",")]
     except ValueError as e:
         raise UserError(f"--seeds {options.seeds} is not a list of whole numbers.") from e
-    load_backbone()  # a missing one should be told before anything runs
     found = run(options.name, seeds, options.redo)
     print(table(found))
     write_readme(found, RESULTS.parent / "README.md")
