@@ -14,7 +14,7 @@ from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.prompts import action_text, first_turn, next_turn
 from dreamgym_nb.training import FitHistory, Sample, fit
 
-MAX_ACTION_TOKENS = 16
+MAX_ACTION_TOKENS = 24
 
 
 def transcript(trajectory: Trajectory, lm: LanguageModel) -> Sample:
