@@ -1,4 +1,4 @@
-"""The command `dreamgym`: is this machine ready, run lessons, reproduce recorded results.
+"""The command `dreamgym`: is this machine ready, run lessons, play a world, reproduce results.
 
 Exit codes: 0 done; 1 something ran and failed; 2 the command cannot be carried out as given;
 130 stopped with Ctrl-C.
@@ -80,6 +80,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(action=_run)
 
+    player = commands.add_parser("play", help="play a world as the agent: shop, house or web")
+    # Named here, so that the parser stays free of what the worlds import.
+    player.add_argument("world", metavar="WORLD", help="shop, house or web")
+    player.add_argument("--seed", type=int, default=0, help="which generated world and task (0)")
+    player.add_argument("--task", metavar="ID", help="a task by its id; one at random if omitted")
+    player.add_argument(
+        "--browser", action="store_true", help="web: open the sites in your own browser"
+    )
+    player.set_defaults(action=_play)
+
     # Only for `dreamgym --help`: main() hands these two over before they are parsed.
     commands.add_parser("results", help="reproduce recorded results: results NAME [--seeds 0,1,2]")
     commands.add_parser("backbone", help="pre-train the shipped backbone again (minutes)")
@@ -121,6 +131,13 @@ def _run(options: argparse.Namespace) -> int:
     if failures:
         print(f"{failures} of {len(options.notebooks)} notebooks failed.", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _play(options: argparse.Namespace) -> int:
+    from . import play
+
+    play.play(options.world, options.seed, options.task, browser=options.browser)
+    return 0
 
 
 def _entry(run) -> dict[str, object]:

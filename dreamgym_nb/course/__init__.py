@@ -26,8 +26,13 @@ if TYPE_CHECKING:
     from .machine import available_cpus as available_cpus
     from .machine import available_memory as available_memory
     from .machine import set_threads as set_threads
+    from .player import WorldPlayer as WorldPlayer
     from .setup import start as start
     from .sizes import SIZES as SIZES
+    from .views import count_tokens as count_tokens
+    from .views import page_picture as page_picture
+    from .views import show_episode as show_episode
+    from .views import show_same_page as show_same_page
     from .widgets import EpisodeStepper as EpisodeStepper
     from .widgets import progress as progress
     from .widgets import rl_progress as rl_progress
@@ -36,20 +41,25 @@ _HOME = {
     "EpisodeStepper": "widgets",
     "PALETTE": "figures",
     "SIZES": "sizes",
+    "WorldPlayer": "player",
     "available_cpus": "machine",
     "available_memory": "machine",
     "binder_url": "links",
     "colab_url": "links",
+    "count_tokens": "views",
     "curve_with_interval": "figures",
     "first_difference": "episodes",
     "line_style": "figures",
     "loop_diagram": "diagram",
     "mean_and_interval": "figures",
+    "page_picture": "views",
     "progress": "widgets",
     "replay": "episodes",
     "rl_progress": "widgets",
     "set_threads": "machine",
     "show": "figures",
+    "show_episode": "views",
+    "show_same_page": "views",
     "show_side_by_side": "episodes",
     "side_by_side_html": "episodes",
     "start": "setup",
