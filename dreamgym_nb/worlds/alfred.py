@@ -109,8 +109,7 @@ class Engine:
     def reset(self) -> str:
         """Start again; returns the first observation."""
         self._start()
-        room = self._middle([r.name for r in self.game.receptacles])
-        return f"{WELCOME}\n\n{room}\n\nYour task is to: {self.game.task}"
+        return f"{WELCOME}\n\n{self._look(first=True)}\n\nYour task is to: {self.game.task}"
 
     def step(self, command: str) -> tuple[str, bool]:
         """Do `command`; outer blanks do not matter, anything else does.
@@ -268,20 +267,19 @@ class Engine:
             return f"This is a sliced {thing.name}."
         return f"There's nothing special about {thing.name}."
 
-    def _look(self) -> str:
+    def _look(self, first: bool = False) -> str:
         here = self._layout.at.get(self.place, ())
-        if not here:  # the grammar then asks for receptacles at this very place
-            return self._middle([])
+        if not here:  # later on, the grammar asks for receptacles at this very place
+            names = [r.name for r in self.game.receptacles] if first else []
+            middle = "You are in the middle of a room. Looking quickly around you, you see"
+            return f"{middle} {_listing(names)}."
         facing = _listing([self.game.receptacles[r].name for r in here], article="")
         # Of "at this place but not in a receptacle of it" the engine only knows what it has
         # noted itself: things taken out of one of several receptacles that share the place.
-        beside = {t for t, r in self._left if r in here and self.place in self._places(t)}
-        seen = _listing([self._name(t) for t in sorted(beside)])
+        # A thing taken out of two of them is listed twice.
+        noted = sorted((t, r) for t, r in self._left if r in here)
+        seen = _listing([self._name(t) for t, _ in noted if self.place in self._places(t)])
         return f"You are facing the {facing}. Next to it, you see {seen}."
-
-    def _middle(self, names: Sequence[str]) -> str:
-        room = "You are in the middle of a room. Looking quickly around you, you see"
-        return f"{room} {_listing(names)}."
 
     def _name(self, t: int) -> str:
         return self.game.things[t].name
