@@ -49,7 +49,11 @@ class Document:
 
 
 class _Reader(HTMLParser):
-    """Collects lines, items and forms from HTML in one pass."""
+    """Collects lines, items and forms from HTML in one pass.
+
+    What is not in one of the `LINES` is shown only if it is a link, a button
+    or a text box.
+    """
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -71,7 +75,7 @@ class _Reader(HTMLParser):
         if tag == "title":
             self.in_title = True
         elif tag in LINES:
-            self._flush()
+            self._end_line()
             self.line, self.role = [], a.get("role", "")
         elif tag == "form":
             self.in_form = True
@@ -79,7 +83,7 @@ class _Reader(HTMLParser):
         elif tag in ("a", "button"):
             self._flush()
             self.open = (tag, a)
-        elif tag == "input" and self.line is not None:
+        elif tag == "input":
             self._flush()
             self._node("textbox", a.get("aria-label", ""), a.get("value", ""))
             self.fields[self.count - 1] = (a.get("name", ""), "")
@@ -102,9 +106,8 @@ class _Reader(HTMLParser):
                 self.fields[self.count - 1] = (a.get("name", ""), a.get("value", ""))
                 self._join_form("buttons")
         elif tag in LINES:
-            self._flush()
             self._end_line()
-        elif tag in ("td", "th", "b"):
+        elif tag in ("td", "th"):
             self._flush()
 
     def handle_data(self, data: str) -> None:
@@ -114,10 +117,12 @@ class _Reader(HTMLParser):
             self.text.append(data)
 
     def _flush(self) -> None:
-        if self.open is None and self.line is not None:
-            if text := " ".join("".join(self.text).split()):
-                self.line.append(Item(TEXT, text))
-        self.text = []
+        """End a text; inside a link or button it goes on, it is their name."""
+        if self.open is not None:
+            return
+        text, self.text = " ".join("".join(self.text).split()), []
+        if text and self.line is not None:
+            self.line.append(Item(TEXT, text))
 
     def _node(self, role: str, name: str, value: str = "") -> None:
         if self.line is None:
@@ -131,6 +136,7 @@ class _Reader(HTMLParser):
             self.form_of[self.count - 1] = len(self.forms) - 1
 
     def _end_line(self) -> None:
+        self._flush()
         line, self.line = self.line or [], None
         if self.role == "status":
             self.said += [item.name for item in line]
@@ -147,6 +153,7 @@ def parse(html: str) -> Document:
     reader = _Reader()
     reader.feed(html)
     reader.close()
+    reader._end_line()
     forms = tuple(
         Form(f["action"], f["method"], tuple(f.get("boxes", ())), f.get("buttons", [None])[0])
         for f in reader.forms

@@ -25,20 +25,23 @@ ROLES = ("link", "button", "textbox")
 TEXT = "StaticText"
 
 PLAIN = re.compile(r"[A-Za-z0-9 $.,!?'_-]*")  # what can be typed
-_URL = re.compile(r"(?:https?://[\w.:-]+)?(/[\w/?=&+.-]*)")
+_URL = re.compile(r"(?:https?://[\w.:-]+)?(/[\w/?=&+.-]*)", re.ASCII)
 _PATTERNS = {
-    "click": re.compile(r"click \[(\d{1,3})\]"),
-    "hover": re.compile(r"hover \[(\d{1,3})\]"),
-    "type": re.compile(r"type \[(\d{1,3})\] \[([^\[\]]*)\](?: \[([01])\])?"),
-    "press": re.compile(r"press \[([^\[\]]+)\]"),
-    "scroll": re.compile(r"scroll \[(?:direction=)?(up|down)\]"),
-    "goto": re.compile(r"goto \[([^\[\]]+)\]"),
-    "tab_focus": re.compile(r"tab_focus \[(\d{1,3})\]"),
-    "stop": re.compile(r"stop(?: \[(.*)\])?", re.DOTALL),
-    "go_back": re.compile("go_back"),
-    "go_forward": re.compile("go_forward"),
-    "new_tab": re.compile("new_tab"),
-    "close_tab": re.compile("close_tab"),
+    verb: re.compile(verb + rest, re.ASCII | re.DOTALL)
+    for verb, rest in {
+        "click": r" \[(\d{1,3})\]",
+        "hover": r" \[(\d{1,3})\]",
+        "type": r" \[(\d{1,3})\] \[([^\[\]]*)\](?: \[([01])\])?",
+        "press": r" \[([^\[\]]+)\]",
+        "scroll": r" \[(?:direction=)?(up|down)\]",
+        "goto": r" \[([^\[\]]+)\]",
+        "tab_focus": r" \[(\d{1,3})\]",
+        "stop": r"(?: \[(.*)\])?",
+        "go_back": "",
+        "go_forward": "",
+        "new_tab": "",
+        "close_tab": "",
+    }.items()
 }
 
 
@@ -64,10 +67,10 @@ def parse_action(action: str) -> Action | None:
 
     As upstream, Enter is pressed after typing unless the last part is 0.
     """
-    action = " ".join(action.split(" ")).strip()
+    action = action.strip()
     if len(action) > MAX_ACTION_CHARS:
         return None
-    verb = re.match(r"\w*", action)[0]
+    verb = action.split(" ", 1)[0]
     match = _PATTERNS[verb].fullmatch(action) if verb in _PATTERNS else None
     if match is None:
         return None

@@ -27,6 +27,7 @@ from dreamgym_nb.worlds.sites import SiteState
 
 NOT_HERE = f"{FAILURE} there is no [{{}}] here"
 NO_TEXTBOX = f"{FAILURE} [{{}}] is no textbox"
+NO_FORM = f"{FAILURE} [{{}}] belongs to no form"
 NO_BACK = f"{FAILURE} there is no page to go back to"
 NO_FORWARD = f"{FAILURE} there is no page to go forward to"
 NO_URL = f"{FAILURE} that is no address of these sites"
@@ -235,6 +236,8 @@ class TextBrowser:
     def _submit(self, node: int) -> Event:
         """Send the form of a button, or of a text box in which Enter was pressed."""
         tab, document = self._tab, self._tab.document
+        if node not in document.form_of:
+            return Event(NO_FORM.format(node + 1))
         form = document.forms[document.form_of[node]]
         sent = {document.fields[box][0]: tab.typed.get(box, "") for box in form.boxes}
         pressed = form.button if node in form.boxes else node

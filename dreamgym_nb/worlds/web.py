@@ -72,6 +72,7 @@ class Web(World):
         # Copies of a world (vector.py) share what it holds: each episode has its own browser.
         self.browser = self._browser or TextBrowser()
         self.browser.open(self.site)
+        self.raw = self.browser.html
         self.answer: str | None = None
         return self._page()
 
@@ -82,8 +83,10 @@ class Web(World):
         if parsed.verb == "stop":
             self.answer = parsed.text
             success = evaluate(self.task.goal, self.site, self.browser.url, parsed.text)
-            return f"{STOPPED}{parsed.text or 'nothing'}", float(success), True, {}
+            said = parsed.text.encode("ascii", "replace").decode() or "nothing"
+            return f"{STOPPED}{said}", float(success), True, {}
         event = self.browser.do(parsed)
+        self.raw = self.browser.html
         return event.line or self._news(action), 0.0, False, {}
 
     def _page(self) -> str:
@@ -108,13 +111,15 @@ class Web(World):
             actions.append(f"click [{number}]")
             if node.role == "textbox":
                 actions.append(f"type [{number}] [text] [1]")
-        return [*actions, "go_back", "goto [url]", "stop [answer]"]
+        back = web_state.read(self.state).back
+        if back and back[0] != web_state.UNKNOWN:
+            actions.append("go_back")
+        return [*actions, "goto [url]", "stop [answer]"]
 
     def _info(self, *, success: bool, failed: bool) -> dict[str, Any]:
         browser = self.browser
         return {
             **super()._info(success=success, failed=failed),
-            "raw": browser.html,
             "listing": listing(browser.page, browser.url, browser.tabs, browser.current),
             "url": browser.url,
         }

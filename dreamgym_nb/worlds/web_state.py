@@ -20,12 +20,13 @@ BEHIND = " < "
 UNKNOWN = "more"  # pages that the state does not name
 REFUSED = f"{FAILURE} refused, "
 STOPPED = "stopped: "
-TYPED = re.compile(r"typed (.*) in \[(\d+)\]")
-EMPTIED = re.compile(r"emptied \[(\d+)\]")
+TYPED = re.compile(r"typed (.*) in \[(\d{1,3})\]")
+EMPTIED = re.compile(r"emptied \[(\d{1,3})\]")
 QUIET = ("typing goes to ", "pointing at ")
+EMPTY_TAB = "new tab at about:blank"
 TRAIL = 2  # pages behind this one that the state names
 
-_NODE = re.compile(r"\[(\d+)\] (link|button|textbox) ([^\[|\n]*)")
+_NODE = re.compile(r"\[(\d{1,3})\] (link|button|textbox) ([^\[|\n]*)")
 
 
 @dataclass
@@ -183,7 +184,7 @@ def _note(view: View, note: str) -> None:
 
 def _turned(before: View, action: str, page: View) -> str:
     """The state after another page was shown."""
-    new = View(page.lines or [""], saved=before.saved)
+    new = View(page.lines, saved=before.saved)
     for note in page.saved:
         _note(new, note)
     verb = action.strip().split(" ")[0]
@@ -193,11 +194,12 @@ def _turned(before: View, action: str, page: View) -> str:
         new.back = [UNKNOWN]
     elif verb == "go_back":
         new.back = [UNKNOWN] if before.back == [UNKNOWN] else before.back[1:]
-    elif page.lines and page.lines[0] == before.lines[0]:
+    elif page.lines[0] == before.lines[0]:
         new.back = before.back
+    elif before.lines[0] == EMPTY_TAB:
+        new.back = []
     else:
-        new.back = [before.title, *before.back]
-        if len(new.back) > TRAIL and new.back != [before.title, UNKNOWN]:
-            rest = new.back[TRAIL:]
-            new.back = [*new.back[:TRAIL], *([UNKNOWN] if rest else [])]
+        named = [before.title, *(title for title in before.back if title != UNKNOWN)]
+        more = len(named) > TRAIL or UNKNOWN in before.back
+        new.back = named[:TRAIL] + [UNKNOWN] * more
     return new.text()

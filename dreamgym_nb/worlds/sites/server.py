@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, quote_plus, urlsplit
+from urllib.parse import parse_qsl, quote_plus
 
 import jinja2
 import numpy as np
@@ -30,6 +30,8 @@ SITES = {site.name: site for site in (shop_admin.SITE, forum.SITE, code_host.SIT
 SAVED = "saved: "
 PAGE_SIZE = 4
 STYLE = "/static/style.css"
+_MAX_BODY = 100_000  # bytes of a form
+_HOST = re.compile("^https?://[^/?]*")
 _HERE = Path(__file__).parent
 
 
@@ -163,10 +165,10 @@ class SiteState:
 
     def dispatch(self, method: str, url: str, form: Mapping[str, str] | None = None) -> _Answer:
         """Answer one request, redirects not followed."""
-        parts = urlsplit(url)
-        path = [p for p in parts.path.split("/") if p]
-        query = {k: v[-1] for k, v in parse_qs(parts.query).items()}
-        if parts.path == STYLE:
+        address, _, rest = _HOST.sub("", url).partition("?")
+        path = [part for part in address.split("/") if part]
+        query = dict(parse_qsl(rest))
+        if address == STYLE:
             return _Answer(200, _style(), type="text/css; charset=utf-8")
         if method not in ("GET", "POST"):
             return _Answer(405, self._page("missing.html", title="not allowed", site=""))
@@ -333,8 +335,11 @@ class SiteState:
             url += f"?{environ['QUERY_STRING']}"
         form: dict[str, str] = {}
         if environ["REQUEST_METHOD"] == "POST":
-            length = min(int(environ.get("CONTENT_LENGTH") or 0), 100_000)
-            form = dict(parse_qsl(environ["wsgi.input"].read(length).decode("utf-8", "replace")))
+            length = environ.get("CONTENT_LENGTH") or "0"
+            body = environ["wsgi.input"].read(
+                min(int(length), _MAX_BODY) if length.isdigit() else 0
+            )
+            form = dict(parse_qsl(body.decode("utf-8", "replace")))
         with self._lock:
             answer = self.dispatch(environ["REQUEST_METHOD"], url, form)
         body = answer.body.encode("utf-8")
