@@ -200,22 +200,27 @@ class Verdict:
     score: float
 
 
-def judge(product: Product, chosen: Mapping[str, str], goal: Mapping[str, Any]) -> Verdict:
-    """WebShop's reward rule: ``r_type · (#attributes + #options + price) / (all of them)``.
+def type_reward(product: Product, goal: Mapping[str, Any]) -> float:
+    """WebShop's type term: whether the product is of the kind that was wanted.
 
-    The type term is 1 when the kind (query) or two parts of the category path
-    agree, or more than 0.2 of the goal's nouns are in the title; it falls to
-    0.5 without any of these, to 0.1 where fewer than a tenth of the nouns
-    agree, and to 0 where none does.
+    It is 1 when the kind (query) or two parts of the category path agree, or
+    more than 0.2 of the goal's nouns are in the title; it falls to 0.5 without
+    any of these, to 0.1 where fewer than a tenth of the nouns agree, and to 0
+    where none does.
     """
-    nouns = set(goal["nouns"])
-    share = len(nouns & product.nouns) / len(nouns) if nouns else 0.2
+    nouns = goal["nouns"]
+    share = len(set(nouns) & product.nouns) / len(nouns) if nouns else 0.2
     related = (
         product.query == goal["query"]
         or len(set(product.category) & set(goal["category"])) >= 2
         or share > 0.2
     )
-    r_type = 0.0 if share == 0 else 0.1 if share < 0.1 else 1.0 if related else 0.5
+    return 0.0 if share == 0 else 0.1 if share < 0.1 else 1.0 if related else 0.5
+
+
+def judge(product: Product, chosen: Mapping[str, str], goal: Mapping[str, Any]) -> Verdict:
+    """WebShop's reward rule: ``r_type · (#attributes + #options + price) / (all of them)``."""
+    r_type = type_reward(product, goal)
     attributes = {a: a in product.attributes for a in goal["attributes"]}
     options = {f"{n} {v}": chosen.get(n) == v for n, v in goal["options"].items()}
     price = product.price <= goal["price_upper"]

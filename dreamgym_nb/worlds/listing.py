@@ -71,7 +71,8 @@ def option_line(name: str, values: Sequence[str], wide: bool) -> str:
     """One option of an item page, with what it offers."""
     if not wide:
         return f"{name}: {' '.join(values)}"
-    return SLASH.join(map(_token, (name, *values))) + ("" if values else SLASH)
+    first = _quoted(name) if name.startswith(_RESERVED) else _token(name)
+    return SLASH.join([first, *map(_token, values)]) + ("" if values else SLASH)
 
 
 def entry(name: str, value: str, wide: bool) -> str:
@@ -113,9 +114,12 @@ def _read_entries(text: str) -> dict[str, str]:
 
 
 def _token(text: str) -> str:
-    """`text` itself wherever that can be read back, else as a JSON string without a slash."""
-    if _VERBATIM.fullmatch(text) and not text.startswith(_RESERVED):
-        return text
+    """`text` itself wherever that can be read back, else quoted."""
+    return text if _VERBATIM.fullmatch(text) else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    """A JSON string without a slash."""
     return json.dumps(text).replace("/", "\\u002f")
 
 

@@ -128,6 +128,11 @@ class Shop(World):
         """What the present goal asks to choose, on `product` or anywhere: name to value."""
         return dict(self.task.goal["options"])
 
+    def queries(self) -> list[str]:
+        """What to search for the present goal, in the order in which an expert tries it."""
+        words = [*self.task.goal["attributes"], self.task.goal["query"]]
+        return [" ".join(w) for w in (words, words, words[-2:], words[-1:])]
+
     def option_values(self) -> list[str]:
         """Values of options that a shopper may think of."""
         return [v for values in OPTIONS.values() for v in values]

@@ -62,10 +62,8 @@ def act(shop: Shop, behaviour: str, rng: np.random.Generator) -> str:
 def _expert(shop: Shop, rng: np.random.Generator) -> str:
     goal = shop.task.goal
     if shop._item is None and shop._page == 0:
-        query = [*goal["attributes"], goal["query"]]
-        if len(shop._queries) > 1:  # that search led nowhere: ask more broadly
-            query = query[-1:] if len(shop._queries) > 2 else query[-2:]
-        return f"search[{' '.join(query)}]"
+        queries = shop.queries()
+        return f"search[{queries[min(len(shop._queries), len(queries) - 1)]}]"
     if shop._item is None:
         for p in shop._rows():
             verdict = shop.judge(p, shop.wanted(p), goal)
@@ -88,6 +86,8 @@ def _expert(shop: Shop, rng: np.random.Generator) -> str:
 
 def _careless(shop: Shop, rng: np.random.Generator) -> str:
     goal = shop.task.goal
+    if shop._text is not None:
+        return f"click[{PREV}]"
     if shop._item is None and shop._page == 0:
         words = [*goal["attributes"], goal["query"]]
         values = list(shop.wanted().values())
@@ -128,7 +128,7 @@ def _random(shop: Shop, rng: np.random.Generator) -> str:
         words = product.title.split()
         keep = rng.random(len(words)) < 0.6
         query = [w for w, k in zip(words, keep, strict=True) if k] or [product.query]
-        return f"search[{' '.join(query)}]"
+        return f"search[{' '.join(query).replace('[', '')}]"
     return f"click[{things[int(rng.integers(len(things)))]}]"
 
 
