@@ -1,7 +1,12 @@
 """Playing a world in the terminal: standard input in, standard output out."""
 
+import contextlib
 import io
+import re
 import sys
+import urllib.error
+import urllib.parse
+import urllib.request
 
 import numpy as np
 import pytest
@@ -149,3 +154,87 @@ def test_wrong_arguments_get_a_sentence(monkeypatch, capsys, arguments, sentence
     code, said = run(monkeypatch, capsys, arguments=arguments)
     assert code == 2
     assert sentence in said.err and said.out == ""
+
+
+# ---- the web in a person's own browser ---------------------------------------------------
+
+
+class Person:
+    """Reads what is printed, visits pages, fills in forms, and then answers."""
+
+    def __init__(self, capsys, *visits):
+        self.capsys, self.visits, self.out = capsys, list(visits), ""
+
+    def __call__(self, prompt):
+        self.out += self.capsys.readouterr().out + prompt
+        if not self.visits:
+            raise EOFError
+        return self.visits.pop(0)(self)
+
+    def request(self, path, form=None):
+        home = re.findall(r"Served at (http://127\.0\.0\.1:\d+)/", self.out)[-1]
+        data = None if form is None else urllib.parse.urlencode(form).encode()
+        with urllib.request.urlopen(f"{home}{path}", data) as answer:
+            return answer.read().decode()
+
+
+def web_task(kind):
+    world = make_world("web")
+    return next(t for t in world.tasks("train") if t.goal["kind"] == kind)
+
+
+def play_in_browser(monkeypatch, capsys, task, *visits):
+    person = Person(capsys, *visits)
+    monkeypatch.setattr("builtins.input", person)
+    assert cli.main(["play", "web", "--browser", "--task", task.id]) == 0
+    return person.out + capsys.readouterr().out
+
+
+def test_an_answer_found_in_a_browser_is_checked(monkeypatch, capsys):
+    task = web_task("answer")
+
+    def visit(person):
+        assert "home" in person.request("/")
+        return task.goal["value"]
+
+    out = play_in_browser(monkeypatch, capsys, task, visit)
+    assert f"Task: {task.instruction}" in out
+    assert "Success: reward 1" in out and out.endswith("The sites are closed.\n")
+
+
+def test_the_page_that_was_last_seen_is_checked(monkeypatch, capsys):
+    task = web_task("visit")
+
+    def visit(person):
+        person.request(task.goal["url"])
+        person.request("/static/style.css")  # what a browser asks for beside the page
+        return ""
+
+    out = play_in_browser(monkeypatch, capsys, task, visit)
+    assert f"You were at {task.goal['url']}. Success" in out
+
+
+def test_a_change_is_checked_and_the_next_task_starts_afresh(monkeypatch, capsys):
+    task = web_task("change")
+    world = make_world("web")
+    plural, key = task.goal["record"]
+    url = world.site.url(plural, key)
+
+    def change(person):
+        for field, value in task.goal["changes"]:
+            for form in ({field: value}, {"set": value}):
+                with contextlib.suppress(urllib.error.HTTPError):
+                    person.request(url, form)
+        return ""
+
+    def again(person):
+        return ""  # Enter: another task
+
+    out = play_in_browser(monkeypatch, capsys, task, change, again, lambda person: "wrong answer")
+    assert out.count("\nTask: ") == 2
+    assert "Success: reward 1" in out and "Failure: it is over" in out
+
+
+def test_quitting_closes_the_sites(monkeypatch, capsys):
+    out = play_in_browser(monkeypatch, capsys, web_task("answer"), lambda person: "q")
+    assert out.endswith("The sites are closed.\n") and "reward" not in out

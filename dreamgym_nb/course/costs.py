@@ -1,0 +1,160 @@
+"""What a real step costs: the same episodes, replayed against the clock.
+
+An expert plays some test tasks first; then only its actions are played again, so that what is
+measured is the world and not the one who acts. `python -m dreamgym_nb.course.costs` measures every
+world, the web also in a real Chromium where there is one, and writes `results/step_costs.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import UserError
+from ..experience import Task, atomic_write
+from .machine import available_cpus
+
+if TYPE_CHECKING:
+    from ..worlds import World
+
+RECORD = Path(__file__).parents[2] / "results" / "step_costs.json"
+SCHEMA = 1
+TEXT, CHROMIUM = "text", "Chromium"
+
+Play = tuple[Task, list[str]]
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """What the steps of some episodes took.
+
+    Attributes:
+        world: The world's name.
+        front: `"text"`, or `"Chromium"` for a real browser.
+        episodes: How many were played.
+        steps: Real steps in them, the resets not counted.
+        seconds: Wall-clock time, the resets included.
+    """
+
+    world: str
+    front: str
+    episodes: int
+    steps: int
+    seconds: float
+
+    @property
+    def milliseconds(self) -> float:
+        """Of one step, its share of the resets included."""
+        return 1000 * self.seconds / self.steps
+
+    @property
+    def per_second(self) -> float:
+        """Steps in a second."""
+        return self.steps / self.seconds
+
+
+def expert_plays(world: World, episodes: int, seed: int = 0) -> list[Play]:
+    """Let the expert play the first test tasks, and return what it did.
+
+    Args:
+        world: The real world; its steps are counted as always.
+        episodes: How many tasks.
+        seed: Of the expert's choices.
+    """
+    rng = np.random.default_rng(seed)
+    plays = []
+    for task in list(world.tasks("test")[:episodes]):
+        world.reset(options={"task": task})
+        actions, over = [], False
+        while not over:
+            actions.append(world.act("expert", rng))
+            _, _, terminated, truncated, _ = world.step(actions[-1])
+            over = terminated or truncated
+        plays.append((task, actions))
+    return plays
+
+
+def measure(world: World, plays: Sequence[Play], front: str = TEXT) -> StepCost:
+    """Play given actions again and look at the clock.
+
+    Args:
+        world: The world to be measured.
+        plays: Tasks and their actions, see `expert_plays`; not empty.
+        front: What to call the way in which its pages are made.
+    """
+    start = time.perf_counter()
+    for task, actions in plays:
+        world.reset(options={"task": task})
+        for action in actions:
+            world.step(action)
+    seconds = time.perf_counter() - start
+    return StepCost(world.name, front, len(plays), sum(len(a) for _, a in plays), seconds)
+
+
+def machine() -> dict[str, object]:
+    """Return the facts of this machine that decide how fast it is, and how busy it was."""
+    return {
+        "processor": _processor(),
+        "cpus": available_cpus(),
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "system": platform.system(),
+    }
+
+
+def _processor() -> str:
+    """Return the processor's name, or its kind where the system does not tell the name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def save(costs: Sequence[StepCost], path: Path = RECORD, **facts: object) -> Path:
+    """Write a record of measured costs, with the date and the facts of this machine.
+
+    Args:
+        costs: What was measured.
+        path: Where to.
+        facts: Further facts, such as the version of the browser.
+    """
+    record = {
+        "schema": SCHEMA,
+        "date": date.today().isoformat(),
+        "machine": {**machine(), **facts},
+        "costs": [
+            {**asdict(c), "seconds": round(c.seconds, 4), "ms_per_step": round(c.milliseconds, 4)}
+            for c in costs
+        ],
+    }
+    return atomic_write(path, json.dumps(record, indent=2) + "\n")
+
+
+def load(path: Path = RECORD) -> tuple[list[StepCost], dict[str, Any]]:
+    """Read a record: the costs, and its date and machine.
+
+    Raises:
+        UserError: If there is no such record, or it is of another kind.
+    """
+    if not path.is_file():
+        raise UserError(f"There is no record at {path}: run python -m dreamgym_nb.course.costs.")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, Mapping) or content.get("schema") != SCHEMA:
+        raise UserError(f"{path} is no record of step costs with schema {SCHEMA}: make it again.")
+    costs = [
+        StepCost(**{name: value for name, value in row.items() if name != "ms_per_step"})
+        for row in content["costs"]
+    ]
+    return costs, {"date": content["date"], **content["machine"]}
