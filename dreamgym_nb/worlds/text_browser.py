@@ -181,6 +181,8 @@ class TextBrowser:
             return Event(NO_TEXTBOX.format(action.id))
         if not PLAIN.fullmatch(action.text):
             return Event(NO_TEXT)
+        if action.enter and node not in tab.document.form_of:
+            return Event(NO_FORM.format(action.id))
         tab.typed[node], tab.focus = action.text, node
         if action.enter:
             return self._submit(node)
