@@ -1,0 +1,144 @@
+"""From a browser's accessibility tree to a WebArena-style listing.
+
+Chromium describes a page as the tree that a screen reader gets.  WebArena
+shows agents one line for each node of it,
+
+    [27] button 'Submit'
+    [18] checkbox 'CA9b' checked: false
+
+with the number by which an action names the element.  The numbers here are
+BrowserGym's element ids (`bid`).  Left out are nodes without meaning, text
+that only repeats the name of the element around it, and the boxes in which
+Chromium lays out text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+# Nodes that stand for layout, not for meaning; their children are still listed.
+SILENT = frozenset(
+    "none generic LabelText LineBreak InlineTextBox MenuListPopup RootWebArea "
+    "LayoutTable LayoutTableRow LayoutTableCell paragraph".split()
+)
+TYPED = frozenset(("textbox", "searchbox", "spinbutton", "combobox"))
+CLICKED = frozenset(
+    "link button checkbox radio option menuitem menuitemcheckbox menuitemradio tab switch "
+    "combobox listbox slider treeitem".split()
+)
+# Properties in their order on a line; a False one is worth a word only where it is news.
+FLAGS = ("focused", "required", "disabled", "readonly")
+STATES = ("checked", "pressed", "selected", "expanded")
+
+
+@dataclass(frozen=True)
+class Element:
+    """One node worth a line.
+
+    Attributes:
+        bid: BrowserGym's id of the element, or of the element around a text;
+            None where there is none.
+        role: such as ``"button"``; ``"StaticText"`` for plain text.
+        name: what a screen reader would say.
+        depth: how many listed nodes are above it.
+        states: (name, value) pairs as they are printed.
+        parent: bid of the closest listed element above.
+    """
+
+    bid: str | None
+    role: str
+    name: str
+    depth: int
+    states: tuple[tuple[str, str], ...] = ()
+    parent: str | None = None
+
+    def line(self) -> str:
+        """The node as a line of the listing."""
+        number = f"[{self.bid}] " if self.bid else ""
+        states = "".join(f" {name}: {value}" for name, value in self.states)
+        return f"{' ' * self.depth}{number}{self.role} '{self.name}'{states}"
+
+
+def elements(tree: Mapping[str, Any]) -> list[Element]:
+    """The nodes of an accessibility tree that are worth a line, in document order.
+
+    Args:
+        tree: what BrowserGym's ``extract_merged_axtree`` returns: ``nodes``
+            as in the Chrome DevTools protocol, some with ``browsergym_id``.
+    """
+    nodes: Sequence[Mapping[str, Any]] = tree["nodes"]
+    if not nodes:
+        return []
+    by_id = {node["nodeId"]: node for node in nodes}
+    listed: list[Element] = []
+    for element in _below(by_id, nodes[0], None, None, "", 0, set()):
+        # A box and the label beside it say the same: once is enough.
+        label = element.role == "StaticText" and listed and listed[-1].name == element.name
+        if not (label and listed[-1].role in CLICKED):
+            listed.append(element)
+    return listed
+
+
+def _below(
+    by_id: Mapping[str, Mapping[str, Any]],
+    node: Mapping[str, Any],
+    around: str | None,
+    parent: str | None,
+    said: str,
+    depth: int,
+    seen: set[str],
+) -> Iterator[Element]:
+    """The node itself if it is worth a line, then what is below it.
+
+    Args:
+        by_id: all nodes.
+        node: the node to look at.
+        around: bid of the closest element, listed or not: what a text belongs to.
+        parent: bid of the closest listed element.
+        said: names of the listed nodes above: text within them is no news.
+        depth: number of listed nodes above.
+        seen: node ids visited, as the trees of frames may repeat some.
+    """
+    if node["nodeId"] in seen:
+        return
+    seen.add(node["nodeId"])
+    role, name = node["role"]["value"], _text(node.get("name"))
+    own = node.get("browsergym_id")
+    around = own or around
+    if not node.get("ignored") and _worth(role, name, said):
+        bid = around if role == "StaticText" else own
+        yield Element(bid, role, name, depth, _states(node, role), parent)
+        said, depth, parent = f"{said} {name}", depth + 1, own or parent
+    for child in node.get("childIds", ()):
+        if child in by_id:
+            yield from _below(by_id, by_id[child], around, parent, said, depth, seen)
+
+
+def _worth(role: str, name: str, said: str) -> bool:
+    if role == "StaticText":
+        return bool(name) and name not in said
+    if role in SILENT:
+        return False
+    return bool(name) or role in CLICKED or role in TYPED
+
+
+def _text(value: Mapping[str, Any] | None) -> str:
+    """A value of the protocol as one line of text, blanks collapsed."""
+    return " ".join(str((value or {}).get("value", "")).split())
+
+
+def _states(node: Mapping[str, Any], role: str) -> tuple[tuple[str, str], ...]:
+    found = {p["name"]: (p.get("value") or {}).get("value") for p in node.get("properties", ())}
+    states = []
+    if role in TYPED or role == "slider":
+        states.append(("value", f"'{_text(node.get('value'))}'"))
+    if role == "heading" and "level" in found:
+        states.append(("level", str(found["level"])))
+    states += [(s, str(found[s]).lower()) for s in STATES if found.get(s) is not None]
+    states += [(f, "true") for f in FLAGS if found.get(f) is True]
+    return tuple(states)
+
+
+__all__ = ["CLICKED", "TYPED", "Element", "elements"]

@@ -1,0 +1,496 @@
+"""Real pages in a real Chromium: MiniWoB++ through BrowserGym, behind the contract of a world."""
+
+import asyncio
+import copy
+import re
+import socket
+import sys
+import time
+
+import pytest
+
+from dreamgym_nb.errors import UserError
+from dreamgym_nb.experience import Task
+from dreamgym_nb.worlds import browser_thread
+from dreamgym_nb.worlds.accessibility import Element, elements
+from dreamgym_nb.worlds.base import FAILURE, collect_log, play
+from dreamgym_nb.worlds.browser_actions import Refused, parse_action, translate
+from dreamgym_nb.worlds.browser_env import Page, register
+from dreamgym_nb.worlds.browser_tasks import BrowserTasks, describe, miniwob, miniwob_url
+from dreamgym_nb.worlds.browser_thread import find_chromium, require_browser
+from dreamgym_nb.worlds.vector import RealWorlds
+
+# ---- without a browser: grammar, listing, messages ------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "action, verb, arguments",
+    [
+        ("click [13]", "click", ("13",)),
+        ("Click [a12]", "click", ("a12",)),
+        ("type [7] [ann lee] [0]", "type", ("7", "ann lee", "0")),
+        ("type [7] [ann]", "type", ("7", "ann", "1")),
+        ("type [7] [a [b] c] [1]", "type", ("7", "a [b] c", "1")),
+        ("type [7] [] [0]", "type", ("7", "", "0")),
+        ("select [3] [Red [x]]", "select", ("3", "Red [x]")),
+        ("press [ctrl+a]", "press", ("ctrl+a",)),
+        ("scroll [down]", "scroll", ("down",)),
+        ("goto [http://a.b/?q=1]", "goto", ("http://a.b/?q=1",)),
+        ("tab_focus [1]", "tab_focus", ("1",)),
+        ("stop [N/A]", "stop", ("N/A",)),
+        ("stop", "stop", ("",)),
+        (" go_back ", "go_back", ()),
+    ],
+)
+def test_actions_are_read(action, verb, arguments):
+    assert parse_action(action) == (verb, arguments)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "",
+        "click",
+        "click 13",
+        "click[]",
+        "type [7]",
+        "press []",
+        "fly [3]",
+        "x" * 500,
+        "go_back []",
+    ],
+)
+def test_what_is_no_action_is_none(action):
+    assert parse_action(action) is None
+
+
+LISTED = [
+    Element("13", "button", "Ok", 0),
+    Element("7", "textbox", "Name", 0),
+    Element("20", "combobox", "Colour", 0),
+    Element("21", "option", "Red", 1, parent="20"),
+]
+
+
+@pytest.mark.parametrize(
+    "action, words",
+    [
+        ("click [13]", "click('13')"),
+        ("hover [13]", "hover('13')"),
+        ("type [7] [it's] [0]", "fill('7', \"it's\")"),
+        ("type [7] [a] [1]", "fill('7', 'a')\npress('7', 'Enter')"),
+        ("click [21]", "select_option('20', 'Red')"),
+        ("select [20] [Red]", "select_option('20', 'Red')"),
+        ("press [ctrl+Shift+a]", "keyboard_press('Control+Shift+a')"),
+        ("scroll [up]", "scroll(0, -500)"),
+        ("goto [https://a.b/c]", "goto('https://a.b/c')"),
+        ("go_back", "go_back()"),
+        ("new_tab", "new_tab()"),
+        ("tab_focus [1]", "tab_focus(1)"),
+        ("close_tab", "tab_close()"),
+        ("stop [7 days]", "send_msg_to_user('7 days')"),
+    ],
+)
+def test_actions_are_translated(action, words):
+    assert translate(action, LISTED) == words
+
+
+@pytest.mark.parametrize(
+    "action, why",
+    [
+        ("click [99]", r"there is no \[99\]"),
+        ("dance", "an action is click"),
+        ("goto [file:///etc/passwd]", "http"),
+        ("goto [javascript:alert(1)]", "http"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(action, why):
+    with pytest.raises(Refused, match=why):
+        translate(action, LISTED)
+
+
+def node(id, role, name="", children=(), bid=None, ignored=False, value=None, **properties):
+    made = {
+        "nodeId": id,
+        "role": {"value": role},
+        "name": {"value": name},
+        "ignored": ignored,
+        "childIds": list(children),
+        "properties": [{"name": k, "value": {"value": v}} for k, v in properties.items()],
+    }
+    made |= {"browsergym_id": bid} if bid else {}
+    return made | ({"value": {"value": value}} if value is not None else {})
+
+
+def test_a_tree_becomes_a_listing():
+    tree = {
+        "nodes": [
+            node("1", "RootWebArea", "Page", ["2", "3", "5", "8", "10"]),
+            node("2", "heading", "Big  news", ["2a"], bid="4", level=2),
+            node("2a", "StaticText", "Big news", ["2b"]),
+            node("2b", "InlineTextBox", "Big news"),
+            node("3", "generic", "", ["4"], bid="5"),
+            node("4", "StaticText", "plain text"),
+            node("5", "LabelText", "", ["6", "7"], bid="6"),
+            node("6", "checkbox", "Agree", bid="7", checked="false", focused=True),
+            node("7", "StaticText", "Agree"),
+            node("8", "list", "", ["9"], bid="8"),
+            node("9", "link", "Home", ["1"], bid="9"),  # a circle must not go on for ever
+            node("10", "textbox", "", bid="10", value="old", required=True),
+            node("11", "button", "Not in the tree"),
+        ]
+    }
+    assert [e.line() for e in elements(tree)] == [
+        "[4] heading 'Big news' level: 2",
+        "[5] StaticText 'plain text'",
+        "[7] checkbox 'Agree' checked: false focused: true",
+        "[9] link 'Home'",
+        "[10] textbox '' value: 'old' required: true",
+    ]
+    assert elements({"nodes": []}) == []
+
+
+def test_an_ignored_node_is_not_listed_but_its_children_are():
+    tree = {
+        "nodes": [
+            node("1", "RootWebArea", "Page", ["2"]),
+            node("2", "button", "Hidden", ["3"], ignored=True),
+            node("3", "button", "Seen", bid="3"),
+        ]
+    }
+    assert [e.line() for e in elements(tree)] == ["[3] button 'Seen'"]
+
+
+def test_a_long_page_is_cut_and_says_so():
+    listed = tuple(Element(str(i), "link", f"number {i}", 0) for i in range(1000))
+    page = Page(listed, ("A  b", "C"), 1, "http://x/")
+    lines = describe(page, max_chars=2000).split("\n")
+    assert lines[0] == "Tab 0: A b | Tab 1 (current): C"
+    kept = len(lines) - 2
+    assert 0 < kept < 1000 and lines[-1] == f"({1000 - kept} more lines are not shown)"
+    assert len("\n".join(lines)) <= 2000
+    assert "not shown" not in describe(page, max_chars=100_000)
+
+
+def test_a_missing_browser_is_a_sentence(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("DREAMGYM_CHROMIUM", raising=False)
+    monkeypatch.setattr(browser_thread, "MAC_BROWSERS", ())
+    with pytest.raises(UserError, match="apt install chromium"):
+        find_chromium()
+    monkeypatch.setenv("DREAMGYM_CHROMIUM", "/no/such/program")
+    with pytest.raises(UserError, match="DREAMGYM_CHROMIUM"):
+        find_chromium()
+    monkeypatch.setenv("DREAMGYM_CHROMIUM", sys.executable)
+    assert find_chromium() == sys.executable
+
+
+def test_missing_packages_are_a_sentence(monkeypatch):
+    monkeypatch.setattr(browser_thread.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install 'dreamgym_nb\[browser\]'"):
+        require_browser()
+    monkeypatch.delenv("MINIWOB_URL", raising=False)
+    with pytest.raises(UserError, match="miniwob"):
+        miniwob_url()
+
+
+def test_the_address_of_miniwob_can_be_set(monkeypatch):
+    monkeypatch.setenv("MINIWOB_URL", "http://127.0.0.1:8000/miniwob")
+    assert miniwob_url() == "http://127.0.0.1:8000/miniwob/"
+
+
+@pytest.mark.parametrize(
+    "env_id, why",
+    [
+        ("CartPole-v1", "browsergym/miniwob"),
+        ("browsergym/no_such_benchmark.1", "pip install browsergym-no_such_benchmark"),
+        ("browsergym/../evil.1", "no id"),
+    ],
+)
+def test_a_wrong_environment_is_a_sentence(env_id, why):
+    with pytest.raises(UserError, match=why):
+        register(env_id)
+
+
+# ---- with a browser ------------------------------------------------------------------------
+
+KINDS = (
+    "click-test click-button click-link click-checkboxes click-option enter-text "
+    "enter-password login-user focus-text choose-list"
+).split()
+
+
+@pytest.fixture(scope="module")
+def world():
+    try:
+        require_browser()
+        register("browsergym/miniwob.click-test")
+        miniwob_url()
+    except UserError as e:
+        pytest.skip(f"Real pages are not tested here: {e}")
+    with_pages = miniwob(KINDS, train=2, test=1)
+    yield with_pages
+    with_pages.close()
+
+
+def listed(observation, role=None):
+    """(id, role, name) of the lines of a listing, in order."""
+    found = re.findall(r"^ *\[(\w+)\] (\w+) '(.*?)'(?: \w+: .*)?$", observation, re.MULTILINE)
+    return [(id, r, name) for id, r, name in found if role in (None, r)]
+
+
+def id_of(observation, role, name):
+    return next(id for id, r, n in listed(observation, role) if n.lower() == name.lower())
+
+
+def quoted(instruction):
+    return re.findall(r'"(.*?)"', instruction)
+
+
+def scripted(kind, instruction, page):
+    """The actions that solve a task, from its instruction and first listing alone."""
+    boxes = [id for id, _, _ in listed(page, "textbox")]
+    if kind == "click-test":
+        return [f"click [{listed(page, 'button')[0][0]}]"]
+    if kind == "click-button":
+        return [f"click [{id_of(page, 'button', quoted(instruction)[0])}]"]
+    if kind == "click-link":
+        return [f"click [{id_of(page, 'StaticText', quoted(instruction)[0])}]"]
+    if kind == "focus-text":
+        return [f"click [{boxes[0]}]"]
+    if kind == "choose-list":
+        wanted = re.fullmatch(r"Select (.*) from the list and click Submit\.", instruction)[1]
+        return [f"click [{id_of(page, 'option', wanted)}]", submit(page)]
+    if kind in ("click-checkboxes", "click-option"):
+        wanted = re.fullmatch(r"Select (.*) and click Submit\.", instruction)[1].split(", ")
+        role = "checkbox" if kind == "click-checkboxes" else "radio"
+        wanted = [] if wanted == ["nothing"] else wanted
+        return [f"click [{id_of(page, role, w)}]" for w in wanted] + [submit(page)]
+    texts = quoted(instruction)
+    if kind == "enter-password":
+        texts = texts[:1] * 2
+    return [f"type [{b}] [{t}] [0]" for b, t in zip(boxes, texts, strict=False)] + [submit(page)]
+
+
+def submit(page):
+    name = listed(page, "button")[0][2]
+    assert name in ("Submit", "Login")
+    return f"click [{id_of(page, 'button', name)}]"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_script_that_reads_the_listing_solves(world, kind):
+    observation, info = world.reset(options={"task": f"miniwob.{kind}/1"})
+    assert observation.startswith("Tab 0 (current): ") and info["admissible_actions"]
+    instruction = info["task"].instruction
+    assert len(instruction.split()) > 2
+    actions = scripted(kind, instruction, observation)
+    steps = world.real_steps
+    for i, action in enumerate(actions):
+        last = i == len(actions) - 1
+        observation, reward, terminated, truncated, info = world.step(action)
+        assert (reward, terminated, truncated) == (float(last), last, False)
+        assert info["success"] == last and not info["failed"]
+    assert world.real_steps == steps + len(actions)
+
+
+@pytest.mark.parametrize(
+    "kind, wrong",
+    [
+        ("click-button", lambda i, p: [f"click [{_other_button(i, p)}]"]),
+        ("enter-text", lambda i, p: [f"type [{listed(p, 'textbox')[0][0]}] [no] [0]", submit(p)]),
+        ("login-user", lambda i, p: [submit(p)]),
+        ("choose-list", lambda i, p: ["stop [done]"]),
+    ],
+)
+def test_a_wrong_deed_gives_nothing(world, kind, wrong):
+    observation, info = world.reset(options={"task": f"miniwob.{kind}/1"})
+    for action in wrong(info["task"].instruction, observation):
+        observation, reward, terminated, _, info = world.step(action)
+        assert reward == 0.0 and not info["failed"]
+    assert terminated and not info["success"]
+
+
+def _other_button(instruction, page):
+    wanted = quoted(instruction)[0].lower()
+    return next(id for id, _, name in listed(page, "button") if name.lower() != wanted)
+
+
+def test_what_is_typed_and_checked_shows_in_the_listing(world):
+    page, info = world.reset(options={"task": "miniwob.enter-text/1"})
+    box = listed(page, "textbox")[0][0]
+    page, *_ = world.step(f"type [{box}] [it's 5 o'clock] [0]")
+    assert f"[{box}] textbox '' value: 'it's 5 o'clock'" in page
+    page, info = world.reset(options={"task": "miniwob.click-checkboxes/1"})
+    box = listed(page, "checkbox")[0][0]
+    assert re.search(rf"\[{box}\] checkbox '\w+' checked: false", page)
+    page, *_ = world.step(f"click [{box}]")
+    assert re.search(rf"\[{box}\] checkbox '\w+' checked: true", page)
+
+
+def test_the_impossible_is_told_and_changes_nothing(world):
+    page, _ = world.reset(options={"task": "miniwob.enter-text/1"})
+    button, box = listed(page, "button")[0][0], listed(page, "textbox")[0][0]
+    for action in (
+        "",
+        "open the door",
+        "click [9999]",
+        f"type [{button}] [x] [0]",  # a button holds no text
+        f"select [{box}] [x]",
+        "tab_focus [7]",
+        "press [NoSuchKey]",
+        "goto [file:///etc/passwd]",
+    ):
+        before = world.state
+        observation, reward, terminated, _, info = world.step(action)
+        assert observation.startswith(FAILURE) and info["failed"], action
+        assert (reward, terminated, world.state) == (0.0, False, before)
+        assert info["admissible_actions"]
+
+
+def test_a_seed_makes_the_page(world):
+    first, info = world.reset(options={"task": "miniwob.click-checkboxes/0"})
+    other, _ = world.reset(options={"task": "miniwob.click-checkboxes/1"})
+    again, same = world.reset(options={"task": "miniwob.click-checkboxes/0"})
+    assert first == again and info["task"].instruction == same["task"].instruction
+    assert first != other
+
+
+def test_tasks_read_their_instruction_from_the_page(world):
+    train, test = world.tasks("train"), world.tasks("test")
+    assert (len(train), len(test)) == (2 * len(KINDS), len(KINDS))
+    steps = world.real_steps
+    page, _ = world.reset(options={"task": "miniwob.enter-text/0"})
+    assert train[1].instruction == "Click the button." and train[1].id == "miniwob.click-test/1"
+    # Looking at another task does not disturb the episode.
+    assert world.state == page and world.real_steps == steps
+    assert not {t.id for t in train.bare} & {t.id for t in test.bare}
+    with pytest.raises(UserError, match="no task"):
+        world.task_by_id("miniwob.click-test/99")
+
+
+def test_a_running_loop_is_no_obstacle(world):
+    async def in_jupyter():
+        page, info = world.reset(options={"task": "miniwob.click-test/0"})
+        return world.step(scripted("click-test", info["task"].instruction, page)[0])
+
+    _, reward, terminated, _, _ = asyncio.run(in_jupyter())
+    assert (reward, terminated) == (1.0, True)
+
+
+def test_rows_have_tabs_of_their_own(world):
+    tasks = [world.task_by_id(f"miniwob.enter-text/{i}") for i in (0, 1)]
+    rows = RealWorlds(world, 2)
+    pages, _ = rows.reset(options={"tasks": tasks})
+    ids = [listed(page, "textbox")[0][0] for page in pages]
+    pages, *_ = rows.step([f"type [{ids[0]}] [left] [0]", f"type [{ids[1]}] [right] [0]"])
+    assert "'left'" in pages[0] and "'right'" in pages[1] and "'left'" not in pages[1]
+    for row in rows.worlds:
+        row.close()
+    assert world.reset(options={"task": "miniwob.click-test/0"})[0]  # the others are not disturbed
+
+
+def test_episodes_are_recorded_like_those_of_any_world(world):
+    task = world.task_by_id("miniwob.click-test/0")
+    solved = play(world, task, lambda w: "click [13]", id="x", behaviour="expert")
+    assert (
+        solved.success
+        and solved.transitions[-1].reasoning == "the page has [13] button 'Click Me!'"
+    )
+    walks = collect_log(world, [task], 2, seed=0)
+    assert len(walks) == 2 and all(t.behaviour == "random" for t in walks)
+    assert world.teacher(task, solved.state, "click [99]") == "[99] is not on the page"
+    assert world.teacher(task, solved.state, "sing") == "this is no action"
+
+
+def open_ended(start_url, **options):
+    goal = {"env": "browsergym/openended", "kwargs": {"start_url": start_url, "goal": "Look."}}
+    return BrowserTasks({"train": [Task("browser", "open", "Look.", goal)]}, **options)
+
+
+PAGE = "data:text/html,<title>Trouble</title><button onclick='{}'>Go</button>"
+
+
+def test_a_page_that_hangs_truncates_and_the_next_episode_starts_afresh(world):
+    with open_ended(PAGE.format("while(true){}")) as hanging:
+        page, _ = hanging.reset(options={"task": "open"})
+        hanging.timeout = 3.0
+        button = id_of(page, "button", "Go")
+        observation, reward, terminated, truncated, info = hanging.step(f"click [{button}]")
+        assert observation.startswith(FAILURE) and "did not answer" in observation
+        assert (reward, terminated, truncated, info["crashed"]) == (0.0, False, True, True)
+        with pytest.raises(RuntimeError, match="call reset"):
+            hanging.step("go_back")
+        hanging.timeout = 60.0
+        assert hanging.reset(options={"task": "open"})[0] == page
+        assert world.reset(options={"task": "miniwob.click-test/0"})[0]  # it lost its tabs too
+
+
+@pytest.mark.parametrize("when", ["before the action", "during the action"])
+def test_a_page_that_crashes_truncates(world, when):
+    world.reset(options={"task": "miniwob.click-test/0"})
+    env = world._box[0].env
+    if when == "before the action":
+        from playwright.sync_api import Error
+
+        with pytest.raises(Error):
+            world._thread.call(lambda: env.page.goto("chrome://crash"))
+    else:
+        env.action_mapping = lambda action: "page.goto('chrome://crash')"
+    observation, reward, _, truncated, info = world.step("click [13]")
+    assert observation == f"{FAILURE} the page crashed"
+    assert (reward, truncated, info["crashed"]) == (0.0, True, True)
+    assert info["admissible_actions"] == []
+    assert world.reset(options={"task": "miniwob.click-test/0"})[0]
+
+
+def free_address():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{s.getsockname()[1]}/"
+
+
+def test_a_site_that_is_not_there_is_a_sentence(world):
+    with open_ended(free_address()) as nowhere:
+        with pytest.raises(UserError, match="did not open.*CONNECTION_REFUSED"):
+            nowhere.reset(options={"task": "open"})
+
+
+def test_an_address_that_does_not_answer_shows_the_browsers_error_page(world):
+    with open_ended(PAGE.format("")) as somewhere:
+        somewhere.reset(options={"task": "open"})
+        observation, reward, terminated, _, info = somewhere.step(f"goto [{free_address()}]")
+        assert "refused to connect" in observation and (reward, terminated) == (0.0, False)
+        assert not info["failed"]
+
+
+def test_an_unknown_task_is_a_sentence(world):
+    with miniwob(["no-such-task"]) as strange:
+        with pytest.raises(UserError, match="no task 'browsergym/miniwob.no-such-task'"):
+            strange.reset(options={"task": "miniwob.no-such-task/0"})
+    with pytest.raises(UserError, match="both splits"):
+        same = Task("browser", "a", "b", {"env": "browsergym/openended"})
+        BrowserTasks({"train": [same], "test": [same]})
+
+
+def test_closing_ends_the_browser_and_a_world_thrown_away_leaves_it(world):
+    world.close()  # the last user; every other test's world was closed
+    gone = world._thread
+    until(lambda: not gone.alive and not gone.processes())
+    assert world.reset(options={"task": "miniwob.click-test/0"})[0]  # it opens again by itself
+    thread = world._thread
+    assert thread is not gone and any("chrom" in p.name() for p in thread.processes())
+    twin = copy.copy(world)
+    twin.reset(options={"task": "miniwob.click-test/1"})
+    box = twin._box
+    del twin
+    until(lambda: not box)
+    assert world.step("click [13]")[1] == 1.0
+
+
+def until(condition, seconds=20):
+    """Wait for what another thread is about to do."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
