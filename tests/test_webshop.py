@@ -8,6 +8,7 @@ import hashlib
 import json
 import lzma
 import os
+import pickle
 import random
 import re
 from collections import Counter
@@ -279,8 +280,20 @@ def test_splits_are_webshops_and_no_goal_is_in_two_of_them():
     assert numbers["test"] == list(range(500))
     assert numbers["validation"] == list(range(500, 1500))
     assert numbers["train"] == list(range(1500, 2600)), "what a test goal asks for is left out"
-    few = {split: len(ts) for split, ts in make_tasks(goals[:13]).items()}
-    assert few == {"test": 3, "validation": 3, "train": 7}
+    few = make_tasks(goals[:13])
+    assert {split: len(ts) for split, ts in few.items()} == {"test": 3, "validation": 3, "train": 7}
+
+
+def test_validation_tasks_are_there_by_id_and_are_not_drawn(folder):
+    products = read_products(folder, random.Random(0))
+    tasks = make_tasks(read_goals(folder, products, "synthetic", random.Random(0)))
+    world = WebShop(products, tasks)
+    assert [t.id for t in world.tasks("validation")] == ["validation/0001", "validation/0002"]
+    world.reset(options={"task": "validation/0002"})
+    assert world.task == tasks["validation"][1]
+    assert all(world.reset(seed=s)[1]["task"] in tasks["train"] for s in range(20))
+    with pytest.raises(UserError, match="The webshop has no task 'validation/0003'"):
+        world.reset(options={"task": "validation/0003"})
 
 
 # ---- pages and grammar ----------------------------------------------------------------------
@@ -525,6 +538,7 @@ def test_gymnasium_and_the_vector_take_it(shop, tmp_path):
     log = collect_log(shop, tasks, 6, seed=0)
     assert load_log(save_log(tmp_path / "log.jsonl", log)) == log
     assert {t.task.world for t in log} == {"webshop"}
+    assert pickle.loads(pickle.dumps(shop)).search("oat") == shop.search("oat")
 
 
 # ---- the reward rule ------------------------------------------------------------------------
@@ -765,6 +779,12 @@ def test_prices_and_goals_are_the_simulators(real, record):
     assert sizes == {"test": 500, "validation": 1000, "train": 5406}, "4 copies are left out"
     texts = [{t.instruction for t in real["synthetic"][0].tasks(s)} for s in sizes]
     assert texts[0].isdisjoint(texts[1] | texts[2]) and texts[1].isdisjoint(texts[2])
+
+
+def test_the_slim_file_holds_the_same_products(real, data, tmp_path):
+    for name in ("items_slim_1000.json.xz", "items_ins_v2_1000.json.xz"):
+        (tmp_path / name).symlink_to(data / "webshop" / name)
+    assert read_products(tmp_path, random.Random(0)) == real["synthetic"][0].products
 
 
 def replay(world, goal, steps):

@@ -16,6 +16,9 @@ What WebShop does in its own way, and the generated shop does not:
 * ``next >`` is on every page of results, on the last one and past it too;
 * from a page of text one can also go back to the search;
 * a query is not cut; ``<q>`` and ``<c>`` search by kind and by department.
+
+One corner is left out: upstream tells a page by its address, and takes an item
+for a page of results where the query holds the word ``search_results``.
 """
 
 from __future__ import annotations
@@ -49,6 +52,7 @@ from dreamgym_nb.worlds.webshop_data import (
 from dreamgym_nb.worlds.webshop_search import WebShopSearch
 
 MAX_ACTION_CHARS = 2000
+MAX_PAGE_CHARS = 50_000
 
 _ACTION = re.compile(r"(.+)\[(.+)\]")
 
@@ -121,14 +125,23 @@ class WebShop(Shop):
         self.search = WebShopSearch(self.products, rank)
         self._wide = True
         self._values = sorted({v for p in products for vs in p.options.values() for v in vs})
-        letters = set(PRINTABLE).union(*(p.title + "".join(p.texts.values()) for p in products))
-        letters.update(*self._values, *(name for p in products for name in p.options))
+        letters = set(PRINTABLE).union(*self._values)
+        for product in products:
+            letters.update(product.title, *product.texts.values(), *product.options)
         self.action_space = Text(MAX_ACTION_CHARS, min_length=0, charset=frozenset(letters))
-        self.observation_space = Text(8000, min_length=1, charset=frozenset(letters))
+        self.observation_space = Text(MAX_PAGE_CHARS, min_length=1, charset=frozenset(letters))
 
     def tasks(self, split: str) -> Sequence[Task]:
         """The tasks of ``"train"``, ``"test"`` or ``"validation"``."""
         return self._validation if split == "validation" else super().tasks(split)
+
+    def task_by_id(self, id: str) -> Task:
+        """The task of that id, of any split.
+
+        Raises:
+            UserError: no split has it.
+        """
+        return next((t for t in self._validation if t.id == id), None) or super().task_by_id(id)
 
     # ---- the page of the real simulator ---------------------------------------------
 
@@ -226,10 +239,11 @@ class WebShop(Shop):
         return {}
 
     def queries(self) -> list[str]:
-        """What an expert searches for: attributes and kind, then with the options, then less."""
+        """What an expert searches for: attributes, kind and options, then less of it."""
         kind, attributes = self.task.goal["query"], " ".join(self.task.goal["attributes"])
         options = " ".join(self.wanted().values()).replace("[", " ")
-        return [f"{attributes} {kind}", f"{kind} {options}", kind, self.task.instruction]
+        less = [f"{attributes} {kind}", f"{kind} {options}", kind]
+        return [" ".join(query.split()) for query in (f"{attributes} {kind} {options}", *less)]
 
     def option_values(self) -> list[str]:
         """Every value of an option in the catalogue."""

@@ -19,7 +19,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -95,10 +95,11 @@ def read_products(
     for item in read_json(folder, PRODUCTS):
         asin = item["asin"]
         if asin != "nan" and len(asin) <= 10 and asin not in products:
-            products[asin] = _product(item, about.get(asin, {}), rng, nouns)
-    if show_attributes:
-        for product in products.values():
-            product.texts["attributes"] = _cut([", ".join(product.attribute_list)])
+            product = _product(item, about.get(asin, {}), rng, nouns)
+            if show_attributes:
+                more = {"attributes": _cut([", ".join(product.attribute_list)])}
+                product = replace(product, texts={**product.texts, **more})
+            products[asin] = product
     return list(products.values())
 
 

@@ -129,20 +129,18 @@ class WebShopSearch:
         rank: Callable[[str], Iterable[str]] | None = None,
     ) -> None:
         self.products = {p.id: p for p in products}
-        self.ids = np.array([p.id for p in products])
-        self.rank = rank if rank is not None else self._lucene()
+        self.rank = rank if rank is not None else self.by_lucene
+        if rank is None:
+            self._ids = np.array(list(self.products))
+            self._place = np.argsort(np.argsort(self._ids))
+            self._index = Bm25([document_of(p) for p in self.products.values()])
 
-    def _lucene(self) -> Callable[[str], Iterable[str]]:
-        index = Bm25([document_of(p) for p in self.products.values()])
-        by_id = np.argsort(np.argsort(self.ids))
-
-        def rank(words: str) -> Iterable[str]:
-            scores = index.scores(words).astype(np.float32)
-            hits = np.flatnonzero(scores)
-            best = hits[np.lexsort((by_id[hits], -scores[hits]))][:LIMIT]
-            return [str(id) for id in self.ids[best]]
-
-        return rank
+    def by_lucene(self, words: str) -> list[str]:
+        """The ids of the best `LIMIT` products; the lower id first where scores are equal."""
+        scores = self._index.scores(words).astype(np.float32)  # as Lucene keeps them
+        hits = np.flatnonzero(scores)
+        best = hits[np.lexsort((self._place[hits], -scores[hits]))][:LIMIT]
+        return [str(id) for id in self._ids[best]]
 
     def __call__(self, words: str) -> list[WebShopProduct]:
         """The products that match, best first; at most `LIMIT` of them, unless by a mode."""
