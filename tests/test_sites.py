@@ -270,6 +270,14 @@ def test_what_is_not_there_is_a_page_that_leads_home(site, url):
     assert site.handle("POST", url, {"set": "paid"}).status == 404 and site.journal == []
 
 
+def test_what_was_saved_is_not_said_to_a_stylesheet_or_an_icon(site):
+    _, url = first(site, "orders")
+    assert site.dispatch("POST", url, {"set": "paid"}).status == 303
+    for other in (STYLE, "/favicon.ico"):
+        site.handle("GET", other)
+    assert len(parse(site.handle("GET", url).html).page.said) == 1
+
+
 def test_only_get_and_post_are_answered(site):
     assert site.dispatch("DELETE", "/shop/orders").status == 405
     assert site.handle("GET", "http://shop.local:80/shop/orders").status == 200

@@ -16,6 +16,7 @@ from dreamgym_nb.worlds.base import FAILURE, collect_log
 from dreamgym_nb.worlds.pages import MAX_ACTION_CHARS, compact, parse_action
 from dreamgym_nb.worlds.sites import SITES, serve
 from dreamgym_nb.worlds.surfers import expert_plan
+from dreamgym_nb.worlds.text_browser import TextBrowser
 from dreamgym_nb.worlds.vector import RealWorlds
 from dreamgym_nb.worlds.web import NO_ACTION, Web
 from dreamgym_nb.worlds.web_state import fold, read
@@ -297,6 +298,27 @@ def test_it_serves_the_present_episode(web):
         urllib.request.urlopen(address, b"set=hide", timeout=20).close()
         assert evaluate(task.goal, web.site, "", "")
         web.reset(options={"task": task})
+
+
+def test_another_browser_can_be_given_and_is_closed_with_the_world():
+    class Closing(TextBrowser):
+        opened = closed = 0
+
+        def open(self, site):
+            self.opened += 1
+            super().open(site)
+
+        def close(self):
+            self.closed += 1
+
+    browser = Closing()
+    world = Web(0, browser=browser)
+    world.reset(seed=0)
+    world.step("click [1]")
+    world.reset(seed=1)
+    world.close()
+    assert (browser.opened, browser.closed, world.browser is browser) == (2, 1, True)
+    Web(0).close()
 
 
 def test_the_step_limit_is_a_parameter():

@@ -25,7 +25,8 @@ ROLES = ("link", "button", "textbox")
 TEXT = "StaticText"
 
 PLAIN = re.compile(r"[A-Za-z0-9 $.,!?'_-]*")  # what can be typed
-_URL = re.compile(r"(?:https?://[\w.:-]+)?(/[\w/?=&+.-]*)", re.ASCII)
+# Not with parts of dots only, which a browser would take out of the address.
+_URL = re.compile(r"(?:https?://[\w.:-]+)?(/(?!(?:.*/)?\.{1,2}(?:[/?]|$))[\w/?=&+.-]*)", re.ASCII)
 _PATTERNS = {
     verb: re.compile(verb + rest, re.ASCII | re.DOTALL)
     for verb, rest in {

@@ -59,6 +59,9 @@ class FrontEnd(Protocol):
     def do(self, action: Action) -> Event:
         """Do one action other than ``stop``."""
 
+    def close(self) -> None:
+        """Free what the browser holds; it is not used any more."""
+
     @property
     def page(self) -> Page:
         """What is shown, with what was typed."""
@@ -108,6 +111,9 @@ class TextBrowser:
         """Forget everything and show the home page of these sites."""
         self.site, self._tabs, self.current = site, [_Tab()], 0
         self._load("GET", "/")
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     # ---- what is shown ---------------------------------------------------------------
 

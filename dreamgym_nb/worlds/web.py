@@ -65,6 +65,11 @@ class Web(World):
             raise UserError(f"There is no split {split!r}; the splits are {SPLITS}.")
         return self._tasks[split]
 
+    def close(self) -> None:
+        """Close the browser, if one was given."""
+        if self._browser is not None:
+            self._browser.close()
+
     # ---- the engine ---------------------------------------------------------------------
 
     def _begin(self, task: Task) -> str:

@@ -29,7 +29,7 @@ from dreamgym_nb.worlds.sites.schema import NONE, Kind, Records, Site
 SITES = {site.name: site for site in (shop_admin.SITE, forum.SITE, code_host.SITE)}
 SAVED = "saved: "
 PAGE_SIZE = 4
-STYLE = "/static/style.css"
+STYLE, ICON = "/static/style.css", "/favicon.ico"
 _MAX_BODY = 100_000  # bytes of a form
 _HOST = re.compile("^https?://[^/?]*")
 _HERE = Path(__file__).parent
@@ -170,6 +170,8 @@ class SiteState:
         query = dict(parse_qsl(rest))
         if address == STYLE:
             return _Answer(200, _style(), type="text/css; charset=utf-8")
+        if address == ICON:  # which browsers ask for between two pages
+            return _Answer(404)
         if method not in ("GET", "POST"):
             return _Answer(405, self._page("missing.html", title="not allowed", site=""))
         if not path:
