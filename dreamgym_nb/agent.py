@@ -17,17 +17,21 @@ from dreamgym_nb.training import FitHistory, Sample, fit
 MAX_ACTION_TOKENS = 24
 
 
-def transcript(trajectory: Trajectory, lm: LanguageModel) -> Sample:
+def transcript(trajectory: Trajectory, lm: LanguageModel, failures: bool = True) -> Sample:
     """A trajectory as a training sample: action tokens count, the world's do not.
 
     Args:
         trajectory: real or dreamed.
         lm: whose tokens.
+        failures: whether actions that failed count too; they stay in the text.
     """
     segments: list[tuple[Sequence[int], bool]] = []
     text = first_turn(trajectory.task.instruction, trajectory.observation)
     for t in trajectory.transitions:
-        segments += [(lm.encode(text), False), (lm.encode(action_text(t.action)), True)]
+        segments += [
+            (lm.encode(text), False),
+            (lm.encode(action_text(t.action)), failures or not t.failed),
+        ]
         text = next_turn(t.observation)
     return Sample.of(*segments)
 
@@ -44,6 +48,8 @@ def imitate(
 ) -> FitHistory:
     """SFT: raise the probability of the actions of successful trajectories.
 
+    Actions that failed on the way to a success are read but not imitated.
+
     Raises:
         UserError: none of the trajectories succeeded.
     """
@@ -52,7 +58,7 @@ def imitate(
         raise UserError("SFT imitates successes, and this log has none: collect a longer log.")
     return fit(
         lm,
-        [transcript(t, lm) for t in good],
+        [transcript(t, lm, failures=False) for t in good],
         steps=steps,
         learning_rate=learning_rate,
         tokens_per_batch=tokens_per_batch,

@@ -39,6 +39,7 @@ from dreamgym_nb.worlds import collect_log, make_world
 
 SHIPPED = Path(__file__).parent / "data" / "backbone"
 FIRST_SEED = 1000  # generated worlds from here on are for pre-training only
+HOUSE_MIX = {"expert": 0.2, "exploring": 0.2, "careless": 0.2, "random": 0.15, "invalid": 0.25}
 MIX = {"expert": 0.15, "exploring": 0.2, "careless": 0.3, "random": 0.1, "invalid": 0.25}
 
 
@@ -54,6 +55,7 @@ class Stage:
             where the memory already holds the answer; what is left are pages
             that must be paged through, failures, and purchases to be judged.
         mix: shares of the behaviours in the logs; the world's own when None.
+        failures: whether the transcripts teach actions that failed, too.
     """
 
     catalogues: int = 32
@@ -63,6 +65,7 @@ class Stage:
     tokens_per_batch: int = 4096
     easy: float = 1.0
     mix: Mapping[str, float] | None = field(default_factory=lambda: dict(MIX))
+    failures: bool = True
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Recipe:
         width, layers, heads: of the model.
         seed: of weights and batches.
         world: which kind of world.
+        phrases: words of this world that always go together, as one token each.
     """
 
     stages: tuple[Stage, ...] = (
@@ -86,13 +90,24 @@ class Recipe:
     heads: int = 4
     seed: int = 0
     world: str = "shop"
+    phrases: tuple[str, ...] = ()
 
 
 RECIPES = {
     "shop": Recipe(),
     "house": Recipe(
-        stages=(Stage(catalogues=24, steps=1600, easy=0.4, mix=None),),
+        stages=(
+            Stage(catalogues=24, steps=1600, easy=0.4, mix=HOUSE_MIX),
+            Stage(
+                catalogues=16, steps=900, learning_rate=4e-3, easy=0.25, mix=None, failures=False
+            ),
+        ),
         world="house",
+    ),
+    "web": Recipe(
+        stages=(Stage(catalogues=24, episodes=500, steps=2400, easy=0.4, mix=None),),
+        world="web",
+        phrases=("] link", "] button", "] textbox", "[ 1 ] link home", "page 1 at"),
     ),
 }
 
@@ -138,8 +153,8 @@ def pretrain(
         if lm is None:
             texts = (text for log in logs for text in texts_of(log[:100], Format()))
             shape = {"width": recipe.width, "layers": recipe.layers, "heads": recipe.heads}
-            lm = LanguageModel.tiny(texts, seed=recipe.seed, **shape)
-        samples = [s for log in logs for s in stage_samples(lm, log, stage.easy, recipe.seed)]
+            lm = LanguageModel.tiny(texts, recipe.seed, phrases=recipe.phrases, **shape)
+        samples = [s for log in logs for s in stage_samples(lm, log, stage, recipe.seed)]
         history = fit(
             lm,
             samples,
@@ -156,17 +171,17 @@ def pretrain(
 
 
 def stage_samples(
-    lm: LanguageModel, log: Sequence[Trajectory], easy: float, seed: int
+    lm: LanguageModel, log: Sequence[Trajectory], stage: Stage, seed: int
 ) -> list[Sample]:
     """Both formats of one log: experience samples (see `Stage.easy`) and transcripts."""
     transitions = transitions_of(log)
     model = ExperienceModel(lm, ReplayBuffer(transitions), Format())
-    if easy < 1.0:
+    if stage.easy < 1.0:
         paging = ("click[next >]", "click[< prev]")
         rest = [t for t in transitions if t.action not in paging]
         turned = [t for t in transitions if t.action in paging]
-        transitions = turned + model.without_easy(rest, easy, seed)
-    return model.samples(transitions) + [transcript(t, lm) for t in log]
+        transitions = turned + model.without_easy(rest, stage.easy, seed)
+    return model.samples(transitions) + [transcript(t, lm, stage.failures) for t in log]
 
 
 def ship(

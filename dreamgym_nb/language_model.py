@@ -61,12 +61,15 @@ class Generation:
     logprobs: list[float]
 
 
-def build_tokenizer(texts: Iterable[str], min_count: int = 2) -> PreTrainedTokenizerFast:
+def build_tokenizer(
+    texts: Iterable[str], min_count: int = 2, phrases: Sequence[str] = ()
+) -> PreTrainedTokenizerFast:
     """A tokenizer whose tokens are the words of `texts`, with bytes for all else.
 
     Args:
         texts: what the models will read and write.
         min_count: rarer words are left to the bytes.
+        phrases: words that always go together in these texts, as one token each.
     """
     words: Counter[str] = Counter()
     for text in texts:
@@ -74,7 +77,7 @@ def build_tokenizer(texts: Iterable[str], min_count: int = 2) -> PreTrainedToken
             text = text.replace(old, new)
         words.update(_WORD.findall(f" {text}"))
     pieces = {w.replace(" ", SPACE) for w, n in words.items() if n >= min_count}
-    pieces |= {SPACE + p.replace(" ", SPACE) for p in PHRASES}
+    pieces |= {SPACE + p.replace(" ", SPACE) for p in (*PHRASES, *phrases)}
     special = [PAD, EOS]
     byte_pieces = [f"<0x{b:02X}>" for b in range(256)]
     ordered = sorted(pieces - set(special))
@@ -115,6 +118,7 @@ class LanguageModel:
         layers: int = 4,
         heads: int = 4,
         context: int = 2048,
+        phrases: Sequence[str] = (),
     ) -> LanguageModel:
         """A Llama-style model from scratch with its own tokenizer.
 
@@ -125,8 +129,9 @@ class LanguageModel:
             layers: number of transformer blocks.
             heads: attention heads; must divide `width`.
             context: longest text in tokens.
+            phrases: see `build_tokenizer`.
         """
-        tokenizer = build_tokenizer(texts)
+        tokenizer = build_tokenizer(texts, phrases=phrases)
         config = LlamaConfig(
             vocab_size=len(tokenizer),
             hidden_size=width,

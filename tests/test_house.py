@@ -284,3 +284,18 @@ class _anything(dict):
 
     def __contains__(self, key):
         return True
+
+
+@needs_data
+def test_a_benchmark_is_a_name_away(monkeypatch):
+    monkeypatch.setenv("DREAMGYM_DATA", str(DATA))
+    house = make_world("alfworld")
+    assert (len(house.tasks("train")), len(house.tasks("test"))) == (3553, 140)
+    observation, info = house.reset(options={"task": house.tasks("test")[0]})
+    assert observation.startswith("room: ") and "go to desk 1" in info["admissible_actions"]
+
+
+def test_without_its_data_a_benchmark_says_how_to_get_it(monkeypatch):
+    monkeypatch.delenv("DREAMGYM_DATA", raising=False)
+    with pytest.raises(UserError, match="alfworld-download"):
+        make_world("alfworld")

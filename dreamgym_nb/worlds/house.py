@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,11 @@ from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Task
 from dreamgym_nb.worlds import residents
 from dreamgym_nb.worlds.alfred import Engine, Game
+from dreamgym_nb.worlds.alfred_games import Games, Head, load_games
 from dreamgym_nb.worlds.base import SPLITS, World, check_splits
 from dreamgym_nb.worlds.house_text import (
     CHANGES,
+    MIDDLE,
     NO_COMMAND,
     Command,
     Known,
@@ -33,7 +36,7 @@ from dreamgym_nb.worlds.house_text import (
     parse_command,
     rules,
 )
-from dreamgym_nb.worlds.households import FITS, generate_games
+from dreamgym_nb.worlds.households import generate_games
 
 ALFWORLD_STEPS = 50
 
@@ -66,8 +69,7 @@ class House(World):
         max_steps: int | None = None,
     ) -> None:
         super().__init__()
-        own = games is None
-        if own:
+        if games is None:
             sizes = dict(split_sizes or {"train": 400, "test": 160})
             games = generate_games(seed, sizes, receptacles=receptacles, objects=objects)
             most = receptacles if isinstance(receptacles, int) else receptacles[1]
@@ -75,7 +77,7 @@ class House(World):
         self.max_steps = max_steps or ALFWORLD_STEPS
         self._tasks = {split: Tasks(games[split]) for split in games}
         # What fits where is the same in all games of a source, as in ALFWorld.
-        self.can = rules(FITS if own else games["train"][0].fits)
+        self.can = rules(games["train"][0].fits)
         check_splits(self._tasks)
 
     def tasks(self, split: str) -> Sequence[Task]:
@@ -130,9 +132,9 @@ class House(World):
     def teacher(self, task: Task, state: str, action: str) -> str:
         """Trace R*: what is known of the things named, whether it works, wanted against got."""
         command, known = parse_command(action), Known.parse(state)
-        why = known.why_not(command, self.can)
         if command is None:
             return NO_COMMAND
+        why = known.why_not(command, self.can)
         lines = _facts(known, command)
         if why:
             return "\n".join([*lines, f"so {why}"])
@@ -159,49 +161,58 @@ class House(World):
     @classmethod
     def from_alfworld(
         cls,
-        train: str | os.PathLike[str],
-        test: str | os.PathLike[str],
+        train: str | os.PathLike[str] | None = None,
+        test: str | os.PathLike[str] | None = None,
         max_steps: int = ALFWORLD_STEPS,
     ) -> House:
         """The house on ALFWorld's games, loaded as they are played.
 
         Args:
             train: a folder of ``game.tw-pddl`` files as ``alfworld-download``
-                leaves it (``json_2.1.1/train``), or a packed ``.jsonl(.xz)``.
+                leaves it (``json_2.1.1/train``), or a packed ``.jsonl(.xz)``; by
+                default ``alfworld/train.jsonl.xz`` in the folder DREAMGYM_DATA.
             test: the same for another split (``json_2.1.1/valid_seen``).
             max_steps: step limit.
-        """
-        from dreamgym_nb.worlds.alfred_games import load_games
 
-        return cls(
-            games={"train": load_games(train), "test": load_games(test)}, max_steps=max_steps
-        )
+        Raises:
+            UserError: no folder was given and DREAMGYM_DATA names none, or it
+                holds no games.
+        """
+        if (train is None or test is None) and "DREAMGYM_DATA" not in os.environ:
+            raise UserError(
+                "Say where ALFWorld's games are: pip install alfworld, run alfworld-download, then "
+                'House.from_alfworld("…/json_2.1.1/train", "…/json_2.1.1/valid_seen").'
+            )
+        packed = Path(os.environ.get("DREAMGYM_DATA", "")) / "alfworld"
+        games = {
+            "train": load_games(train or packed / "train.jsonl.xz"),
+            "test": load_games(test or packed / "valid_seen.jsonl.xz"),
+        }
+        return cls(games=games, max_steps=max_steps)
 
 
 class Tasks(Sequence[Task]):
-    """The tasks of a sequence of games, made when they are asked for."""
+    """The tasks of a sequence of games; no game is decoded before it is played."""
 
     def __init__(self, games: Sequence[Game]) -> None:
         self.games = games
-        self._at: dict[str, int] | None = None
+        self._heads = games.heads if isinstance(games, Games) else games
+        self._at = {head.id: i for i, head in enumerate(self._heads)}
 
     def __len__(self) -> int:
-        return len(self.games)
+        return len(self._heads)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return [task_of(game) for game in self.games[index]]
-        return task_of(self.games[index])
+            return [task_of(head) for head in self._heads[index]]
+        return task_of(self._heads[index])
 
     def game(self, id: str) -> Game | None:
         """The game of that id, if it is one of these."""
-        if self._at is None:
-            ids = getattr(self.games, "ids", None) or [g.id for g in self.games]
-            self._at = {id: i for i, id in enumerate(ids)}
         return self.games[self._at[id]] if id in self._at else None
 
 
-def task_of(game: Game) -> Task:
+def task_of(game: Game | Head) -> Task:
     """A game as a task; the goal says what to do with what, and where."""
     verb, thing, place = (part.removesuffix("type") for part in game.goal[:3])
     becomes = CHANGES[verb][1] if verb in CHANGES else ""
@@ -210,15 +221,39 @@ def task_of(game: Game) -> Task:
 
 
 def _facts(known: Known, command: Command) -> list[str]:
-    """What is known of the things that a command names; the ground for any verdict."""
-    lines = [f"at {known.at}" if known.at else "in the middle"]
-    if command.verb not in ("go to", "open", "close"):
-        lines.append(f"holding {known.holding or 'nothing'}")
-    name = command.place or command.thing
-    if command.verb in ("slice", "use") or name not in known.places:
-        name = known.at
-    if name in known.places and command.verb not in CHANGES:
-        lines.append(str(known.places[name]))
+    """What is known of the things that a command names; the ground for any verdict.
+
+    Each question repeats the name that it asks about: a small model then finds
+    the answer by looking for the same words further up.
+    """
+    verb, thing, place = command.verb, command.thing, command.place
+    at = f"at {known.at}" if known.at else MIDDLE
+    holding = f"holding {known.holding or 'nothing'}"
+    if verb in ("look", "inventory", "help"):
+        return [at, holding]
+    if verb == "go to":
+        if thing not in known.places:
+            return [at, f"{thing} in the room{_mark(False)}"]
+        line = [str(known.places[thing])] if thing != known.at else []
+        return [at, f"{thing} in the room{_mark(True)}", *line]
+    if verb in ("open", "close"):
+        here = thing == known.at
+        lines = [at, f"{thing} here{_mark(here)}"]
+        return [*lines, str(known.places[thing])] if here else lines
+    if verb in ("use", "examine", "slice"):
+        line = str(known.places[known.at]) if known.at in known.places else "nothing is near"
+        return [at, holding, line, f"{thing} here{_mark(known.near(thing))}"]
+    if verb == "take":
+        lines = [at, f"{place} here{_mark(place == known.at)}"]
+        if place != known.at:
+            return lines
+        there = known.near(thing)
+        return [*lines, str(known.places[place]), f"{thing} there{_mark(there)}", holding]
+    lines = [at, holding, f"{thing} held{_mark(known.holds(thing))}"]
+    if known.holds(thing):
+        lines.append(f"{place} here{_mark(place == known.at)}")
+        if verb == "move" and place == known.at:
+            lines.append(str(known.places[place]))
     return lines
 
 

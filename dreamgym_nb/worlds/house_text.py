@@ -305,6 +305,15 @@ class Known:
                 return self._put(place.without(place.find(lamp)).with_item(f"{lamp} on"))
         return self
 
+    def holds(self, thing: str) -> bool:
+        """Whether that thing is in one's hand."""
+        return _bare(self.holding) == thing
+
+    def near(self, thing: str) -> bool:
+        """Whether that thing was seen where one is and is at hand, its place not closed."""
+        here = self.places.get(self.at)
+        return here is not None and here.door != "closed" and here.find(thing) is not None
+
     # ---- why a command fails -------------------------------------------------------------
 
     def why_not(self, command: Command | None, can: Rules) -> str:

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 SHARES = {
     "expert": 0.2,
-    "exploring": 0.2,
-    "careless": 0.2,
-    "random": 0.15,
-    "invalid": 0.25,
+    "exploring": 0.15,
+    "careless": 0.15,
+    "hasty": 0.3,
+    "random": 0.1,
+    "invalid": 0.1,
 }
 """The usual share of each behaviour in a log."""
 
@@ -34,6 +35,9 @@ def act(house: House, behaviour: str, rng: np.random.Generator) -> str:
     exploring: the expert, but every third action is a random one.
     careless: the expert, but forgets to heat, cool or clean, takes another
         thing, or brings it to another place.
+    hasty: knows what it wants and does not look: takes it where it is not, brings
+        what it does not hold, acts on places it is not at, as a policy in
+        training does.
     random: any admissible command.
     invalid: the expert, but half of its commands cannot work.
 
@@ -46,6 +50,8 @@ def act(house: House, behaviour: str, rng: np.random.Generator) -> str:
         return _random(house, rng) if rng.random() < 0.34 else _expert(house, rng)
     if behaviour == "careless":
         return _careless(house, rng)
+    if behaviour == "hasty":
+        return _hasty(house, rng)
     if behaviour == "random":
         return _random(house, rng)
     if behaviour == "invalid":
@@ -189,6 +195,34 @@ def _careless(house: House, rng: np.random.Generator) -> str:
         if near and near.door != "closed" and kind in house.can[near.name.split()[0]]:
             return f"move {' '.join(known.holding.split()[:2])} to {near.name}"
     return plan(house, verb, thing, place, rng)
+
+
+def _hasty(house: House, rng: np.random.Generator) -> str:
+    """The expert, but most of its steps are the next one but one, tried at once."""
+    if rng.random() < 0.55:
+        return _expert(house, rng)
+    goal, known = house.task.goal, Known.parse(house.state)
+    places = list(known.places)
+    here = known.at or places[int(rng.integers(len(places)))]
+    number = 1 if rng.random() < 0.6 else int(rng.integers(1, 4))
+    thing = f"{goal['thing']} {number}"
+    held = " ".join(known.holding.split()[:2])
+    targets = [p for p in places if p.startswith(f"{goal['place']} ")]
+    target = targets[int(rng.integers(len(targets)))] if targets else f"{goal['place']} 1"
+    if rng.random() < 0.45:
+        return f"take {thing} from {here}"
+    if rng.random() < 0.4:
+        kinds = sorted(k for k, things in house.can.items() if goal["thing"] in things)
+        kinds = [k for k in kinds if k not in CHANGES]
+        where = f"{kinds[int(rng.integers(len(kinds)))]} {int(rng.integers(1, 3))}"
+        return f"{'go to' if rng.random() < 0.5 else 'open'} {where}"
+    if goal["verb"] == "look" and rng.random() < 0.5:
+        return f"use {goal['place']} 1"
+    if goal["verb"] in CHANGES and rng.random() < 0.5:
+        tools = CHANGES[goal["verb"]][3]
+        tool = next((p for p in places if p.split()[0] in tools), here)
+        return f"{goal['verb']} {held or thing} with {tool}"
+    return f"move {held if held and rng.random() < 0.6 else thing} to {target}"
 
 
 def _random(house: House, rng: np.random.Generator) -> str:
