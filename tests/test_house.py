@@ -13,7 +13,8 @@ from dreamgym_nb.experience import transitions_of
 from dreamgym_nb.worlds import FAILURE, collect_log, make_world
 from dreamgym_nb.worlds.alfred import Game
 from dreamgym_nb.worlds.house import House, task_of
-from dreamgym_nb.worlds.house_text import Known, Place, describe, parse_command
+from dreamgym_nb.worlds.house_known import Known, Place
+from dreamgym_nb.worlds.house_text import describe, parse_command
 from dreamgym_nb.worlds.households import generate_games
 
 DATA = Path(os.environ.get("DREAMGYM_DATA", "no such folder"))

@@ -26,12 +26,12 @@ from dreamgym_nb.worlds import residents
 from dreamgym_nb.worlds.alfred import Engine, Game
 from dreamgym_nb.worlds.alfred_games import Games, Head, load_games
 from dreamgym_nb.worlds.base import SPLITS, World, check_splits
+from dreamgym_nb.worlds.house_known import Known
 from dreamgym_nb.worlds.house_text import (
     CHANGES,
     MIDDLE,
     NO_COMMAND,
     Command,
-    Known,
     describe,
     parse_command,
     rules,

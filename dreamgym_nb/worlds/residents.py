@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dreamgym_nb.errors import UserError
-from dreamgym_nb.worlds.house_text import CHANGES, Known, Place, Rules
+from dreamgym_nb.worlds.house_known import Known, Place
+from dreamgym_nb.worlds.house_text import CHANGES, Rules
 
 if TYPE_CHECKING:
     from dreamgym_nb.worlds.house import House
