@@ -105,7 +105,9 @@ RECIPES = {
         world="house",
     ),
     "web": Recipe(
-        stages=(Stage(catalogues=24, episodes=500, steps=2400, easy=0.4, mix=None),),
+        stages=(
+            Stage(catalogues=20, episodes=500, steps=1400, easy=0.4, mix=None, failures=False),
+        ),
         world="web",
         phrases=("] link", "] button", "] textbox", "[ 1 ] link home", "page 1 at"),
     ),
@@ -181,7 +183,9 @@ def stage_samples(
         rest = [t for t in transitions if t.action not in paging]
         turned = [t for t in transitions if t.action in paging]
         transitions = turned + model.without_easy(rest, stage.easy, seed)
-    return model.samples(transitions) + [transcript(t, lm, stage.failures) for t in log]
+    # An episode in which everything failed has nothing to teach an agent that skips failures.
+    told = [t for t in log if stage.failures or not all(x.failed for x in t.transitions)]
+    return model.samples(transitions) + [transcript(t, lm, stage.failures) for t in told]
 
 
 def ship(

@@ -59,6 +59,14 @@ class Preparation:
     seed: int = 0
 
 
+PREPARATIONS = {
+    "shop": Preparation(),
+    "house": Preparation(agent_steps=60),
+    "web": Preparation(),
+}
+"""What each world is prepared with in the recorded runs."""
+
+
 @dataclass
 class Prepared:
     """What step A leaves behind.
@@ -171,7 +179,6 @@ def dream_rl(
             unreadable, or made up about something hidden, never does.
         on_iteration: see `grpo.train_grpo`.
     """
-
     hidden = prepared.world.hidden
 
     def sound(t: Transition) -> bool:

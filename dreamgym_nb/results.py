@@ -27,10 +27,10 @@ import torch
 from dreamgym_nb import fidelity
 from dreamgym_nb.backbone import SHIPPED
 from dreamgym_nb.errors import UserError
-from dreamgym_nb.experience import atomic_write, transitions_of
+from dreamgym_nb.experience import Task, atomic_write, transitions_of
 from dreamgym_nb.grpo import GRPOSettings, IterationRecord
 from dreamgym_nb.intervals import mean_and_interval
-from dreamgym_nb.loop import Preparation, dream_rl, evaluate, prepare
+from dreamgym_nb.loop import PREPARATIONS, dream_rl, evaluate, prepare
 from dreamgym_nb.rollout import Episode
 from dreamgym_nb.worlds import collect_log, make_world
 from dreamgym_nb.worlds.vector import RealWorlds
@@ -58,9 +58,11 @@ def first_light(
     Returns:
         The record; plain JSON values.
     """
-    sizes, settings = Preparation(seed=seed), GRPOSettings(seed=seed)
+    exam_tasks, repeats, look_tasks = EXAMS[world_name]
+    sizes = dataclasses.replace(PREPARATIONS[world_name], seed=seed)
+    settings = GRPOSettings(seed=seed)
     world, exam = make_world(world_name, seed=seed), make_world(world_name, seed=seed)
-    test = exam.tasks("test")
+    test = spread(exam.tasks("test"), exam_tasks)
     start = time.perf_counter()
     ready = prepare(world, sizes)
     say(f"seed {seed}: prepared in {time.perf_counter() - start:.0f} s, {ready.seconds}")
@@ -73,24 +75,26 @@ def first_light(
     def real(n: int) -> RealWorlds:
         return RealWorlds(exam, n)
 
-    def examine(repeats: int) -> dict[str, Any]:
+    def examine(tasks: Sequence[Task], repeats: int) -> dict[str, Any]:
         return {
-            name: evaluate(ready.agent, make, test, repeats=repeats).to_json()
+            name: evaluate(ready.agent, make, tasks, repeats=repeats).to_json()
             for name, make in (("real", real), ("dream", ready.dreams()))
         }
 
-    before = examine(repeats=4)
+    before = examine(test, repeats)
     curve: list[dict[str, Any]] = [{"iteration": 0, **_points(before)}]
 
     def after(record: IterationRecord, episodes: list[Episode]) -> None:
         if record.iteration % 5 == 0 and record.iteration < settings.iterations:
-            curve.append({"iteration": record.iteration, **_points(examine(repeats=1))})
+            curve.append(
+                {"iteration": record.iteration, **_points(examine(spread(test, look_tasks), 1))}
+            )
             say(f"seed {seed}: {record.success:.2f} in training, {curve[-1]}")
 
     history = dream_rl(ready, ready.agent, settings, on_iteration=after)
     if history.interrupted:
         raise KeyboardInterrupt
-    finally_ = examine(repeats=4)
+    finally_ = examine(test, repeats)
     curve.append({"iteration": settings.iterations, **_points(finally_)})
     say(f"seed {seed}: {curve[0]} → {curve[-1]}")
     return {
@@ -120,6 +124,17 @@ def first_light(
         "seconds": {**ready.seconds, "dream rl": history.iterations[-1].seconds},
         "minutes_in_all": (time.perf_counter() - start) / 60,
     }
+
+
+# Of each world's test tasks: how many are taken, how often each, and how many at a look on the way.
+EXAMS = {"shop": (200, 4, 200), "house": (160, 2, 80), "web": (200, 2, 80)}
+
+
+def spread(tasks: Sequence[Task], n: int) -> list[Task]:
+    """`n` of the tasks (all, if there are fewer), evenly spread over their order."""
+    if len(tasks) <= n:
+        return list(tasks)
+    return [tasks[i * len(tasks) // n] for i in range(n)]
 
 
 # What a seed chooses, and what the backbone was pre-trained on.
