@@ -61,7 +61,7 @@ class Preparation:
 
 PREPARATIONS = {
     "shop": Preparation(),
-    "house": Preparation(agent_steps=60),
+    "house": Preparation(agent_steps=15),
     "web": Preparation(),
 }
 """What each world is prepared with in the recorded runs."""

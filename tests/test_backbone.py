@@ -6,13 +6,13 @@ from dataclasses import asdict, replace
 import pytest
 
 from dreamgym_nb import backbone, fidelity
-from dreamgym_nb.backbone import SHIPPED, Recipe, Stage
+from dreamgym_nb.backbone import RECIPES, SHIPPED, Recipe, Stage
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import transitions_of
 from dreamgym_nb.experience_model import ExperienceModel
 from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.replay_buffer import ReplayBuffer
-from dreamgym_nb.worlds import collect_log, make_world
+from dreamgym_nb.worlds import WORLDS, collect_log, make_world
 
 TINY = Recipe(
     stages=(
@@ -25,28 +25,48 @@ TINY = Recipe(
 )
 
 
-def record():
-    return json.loads((SHIPPED / "shop" / "recipe.json").read_text(encoding="utf-8"))
+def record(world):
+    return json.loads((SHIPPED / world / "recipe.json").read_text(encoding="utf-8"))
 
 
 def plain(recipe):
     return json.loads(json.dumps(asdict(recipe)))
 
 
-def test_the_shipped_backbone_was_made_by_the_recipe_in_the_code():
-    assert record()["recipe"] == plain(Recipe())
-    assert len(record()["stages"]) == len(Recipe().stages)
+def test_every_world_has_a_backbone():
+    assert set(RECIPES) == set(WORLDS)
+    assert all(recipe.world == world for world, recipe in RECIPES.items())
 
 
-def test_the_shipped_weights_are_those_that_the_record_describes():
-    lm = backbone.load_backbone()
-    assert lm.fingerprint == record()["vocabulary"]
-    assert lm.parameters == record()["parameters"]
+@pytest.mark.parametrize("world", sorted(RECIPES))
+def test_a_shipped_backbone_was_made_by_the_recipe_in_the_code(world):
+    assert record(world)["recipe"] == plain(RECIPES[world])
+    assert len(record(world)["stages"]) == len(RECIPES[world].stages)
+
+
+@pytest.mark.parametrize("world", sorted(RECIPES))
+def test_the_shipped_weights_are_those_that_the_record_describes(world):
+    lm = backbone.load_backbone(world)
+    assert lm.fingerprint == record(world)["vocabulary"]
+    assert lm.parameters == record(world)["parameters"]
     assert lm.model.dtype.itemsize == 4, "trained on in full precision"
 
 
-def test_the_shipped_files_are_small():
-    assert sum(f.stat().st_size for f in (SHIPPED / "shop").iterdir()) < 3_000_000
+@pytest.mark.parametrize("world", sorted(RECIPES))
+def test_the_shipped_files_are_small(world):
+    assert sum(f.stat().st_size for f in (SHIPPED / world).iterdir()) < 3_000_000
+
+
+@pytest.mark.parametrize("world", ["house", "web"])
+def test_a_backbone_knows_how_its_world_works_where_it_has_never_been(world):
+    """Before any training there; a model that cannot copy names gets almost nothing right."""
+    there = make_world(world, seed=7)
+    log = collect_log(there, there.tasks("train"), 300, seed=7)
+    held_out = transitions_of(collect_log(there, there.tasks("test"), 16, seed=8))
+    model = ExperienceModel(backbone.load_backbone(world), ReplayBuffer(transitions_of(log)))
+    truth = fidelity.measure(model, there.fold, held_out, there.hidden)
+    assert truth.valid > 0.7
+    assert truth.false_end < 0.1
 
 
 def test_the_backbone_copies_and_judges_in_a_shop_that_it_has_never_seen():
