@@ -176,7 +176,7 @@ def test_a_missing_browser_is_a_sentence(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("DREAMGYM_CHROMIUM", raising=False)
     monkeypatch.setattr(browser_thread, "MAC_BROWSERS", ())
-    with pytest.raises(UserError, match="apt install chromium"):
+    with pytest.raises(UserError, match="apt install chromium,"):
         find_chromium()
     monkeypatch.setenv("DREAMGYM_CHROMIUM", "/no/such/program")
     with pytest.raises(UserError, match="DREAMGYM_CHROMIUM"):

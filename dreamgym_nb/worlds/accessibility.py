@@ -1,4 +1,4 @@
-"""From a browser's accessibility tree to a WebArena-style listing.
+"""What a page shows, from a browser's accessibility tree.
 
 Chromium describes a page as the tree that a screen reader gets.  WebArena
 shows agents one line for each node of it,
@@ -10,6 +10,9 @@ with the number by which an action names the element.  The numbers here are
 BrowserGym's element ids (`bid`).  Left out are nodes without meaning, text
 that only repeats the name of the element around it, and the boxes in which
 Chromium lays out text.
+
+`elements` does that for pages of others.  `page_of` makes of the pages of our
+own sites just what the text browser makes of their HTML.
 """
 
 from __future__ import annotations
@@ -17,6 +20,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from dreamgym_nb.worlds.pages import TEXT, Item, Page
+
+# Accessibility roles that are one line of a page (LINES in text_browser.py).
+LINE_ROLES = frozenset("heading paragraph row LayoutTableRow listitem navigation".split())
+SAID_ROLES = {"status": "said", "alert": "wrong"}
+NODE_ROLES = frozenset(("link", "button", "textbox"))
 
 # Nodes that stand for layout, not for meaning; their children are still listed.
 SILENT = frozenset(
@@ -141,4 +151,61 @@ def _states(node: Mapping[str, Any], role: str) -> tuple[tuple[str, str], ...]:
     return tuple(states)
 
 
-__all__ = ["CLICKED", "TYPED", "Element", "elements"]
+def page_of(tree: Mapping[str, Any], title: str) -> tuple[Page, list[str]]:
+    """What a page shows, from its accessibility tree.
+
+    Args:
+        tree: as BrowserGym reads it, with its element ids.
+        title: of the document.
+
+    Returns:
+        The page, and the element id of each of its links, buttons and text boxes.
+    """
+    reader = _TreeReader(tree)
+    lines = [line for line in reader.lines if line != (Item(TEXT, title),)]
+    return Page(title, tuple(lines), tuple(reader.said), tuple(reader.wrong)), reader.bids
+
+
+class _TreeReader:
+    """Collects lines and items from an accessibility tree in document order."""
+
+    def __init__(self, tree: Mapping[str, Any]) -> None:
+        nodes = tree["nodes"]
+        self._by_id = {node["nodeId"]: node for node in nodes}
+        self.lines: list[tuple[Item, ...]] = []
+        self.said: list[str] = []
+        self.wrong: list[str] = []
+        self.bids: list[str] = []
+        self._read(nodes[0], [])
+
+    def _read(self, node: Mapping[str, Any], line: list[Item]) -> None:
+        role, name = node["role"]["value"], _text(node.get("name"))
+        if node.get("ignored"):
+            role = ""
+        if role in NODE_ROLES:
+            line.append(Item(role, name, _text(node.get("value")) if role == "textbox" else ""))
+            self.bids.append(node["browsergym_id"])
+        elif role == TEXT:
+            if name:
+                line.append(Item(TEXT, name))
+        elif role in LINE_ROLES:
+            inside: list[Item] = []
+            self._read_children(node, inside)
+            if inside:
+                self.lines.append(tuple(inside))
+        elif role in SAID_ROLES:
+            inside = []
+            self._read_children(node, inside)
+            getattr(self, SAID_ROLES[role]).extend(item.name for item in inside)
+        else:
+            self._read_children(node, line)
+
+    def _read_children(self, node: Mapping[str, Any], line: list[Item]) -> None:
+        for child in self._children(node):
+            self._read(child, line)
+
+    def _children(self, node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        return (self._by_id[c] for c in node.get("childIds", ()) if c in self._by_id)
+
+
+__all__ = ["CLICKED", "TYPED", "Element", "elements", "page_of"]

@@ -33,6 +33,7 @@ T = TypeVar("T")
 TRIES = 10  # a page that is just changing cannot be read; wait and try again
 PAGE_MS = 30_000  # how long a page may take to load
 ACTION_MS = 3_000  # how long an action waits for an element that is covered or moves
+SLOW_PAGE = "waiting for scheduled navigations"  # Playwright's words: done, but the page is slow
 
 
 @dataclass(frozen=True)
@@ -120,15 +121,17 @@ def _quiet(thread: BrowserThread) -> Iterator[None]:
 
 
 @cache
-def _action_mapping() -> Callable[[str], str]:
+def _action_mapping(patience: int) -> Callable[[str], str]:
     """BrowserGym's own translation of ``click('13')``; made once, as it takes half a second.
 
-    Its half second of patience with an element is too little on a busy machine.
+    Args:
+        patience: milliseconds that an action waits for its element; BrowserGym's half second
+            is too little on a busy machine.
     """
     from browsergym.core.action.highlevel import HighLevelActionSet
 
     actions = HighLevelActionSet(["chat", "bid", "nav", "tab", "coord"], multiaction=True)
-    patient = actions.python_includes.replace("timeout=500", f"timeout={ACTION_MS}")
+    patient = actions.python_includes.replace("timeout=500", f"timeout={patience}")
     actions.python_includes = patient
     return actions.to_python_code
 
@@ -165,6 +168,7 @@ class QuietEnv:
         task_kwargs: arguments of the task.
         settle: seconds to wait after an action before the page is read, for
             pages that change by timers; loading is waited for in any case.
+        patience: milliseconds that an action waits for its element.
     """
 
     def __init__(
@@ -173,6 +177,7 @@ class QuietEnv:
         env_id: str,
         task_kwargs: Mapping[str, Any] | None = None,
         settle: float = 0.0,
+        patience: int = ACTION_MS,
     ) -> None:
         import gymnasium
 
@@ -182,7 +187,7 @@ class QuietEnv:
             self.env = gymnasium.make(
                 env_id,
                 disable_env_checker=True,
-                action_mapping=_action_mapping(),
+                action_mapping=_action_mapping(patience),
                 use_raw_page_output=True,
                 pre_observation_delay=settle,
                 timeout=PAGE_MS,
@@ -194,9 +199,17 @@ class QuietEnv:
 
     def serves(self, env_id: str, task_kwargs: Mapping[str, Any]) -> bool:
         """Whether this environment can be reset for such a task (and its browser is alive)."""
-        context = self.env.context
-        dead = self.crashed or (context is not None and not context.browser.is_connected())
-        return not dead and self.env_id == env_id and self.task_kwargs == task_kwargs
+        same = self.env_id == env_id and self.task_kwargs == task_kwargs
+        return same and not self.crashed and self._alive()
+
+    def _alive(self) -> bool:
+        from playwright.sync_api import Error
+
+        try:
+            self.env.context.cookies()  # only an answer tells: a death may not have been heard of
+        except Error:
+            return False
+        return True
 
     def reset(self, seed: int | None) -> str:
         """Start the task in a new context; returns its goal."""
@@ -224,6 +237,9 @@ class QuietEnv:
             observation, reward, terminated, _, info = after
         self._stop_if_crashed()
         error = observation["last_action_error"]
+        if SLOW_PAGE in error:
+            self.env.page.wait_for_load_state("domcontentloaded", timeout=PAGE_MS)
+            error = ""
         return Outcome(float(reward), bool(terminated), error, info.get("task_info") or {})
 
     def tree(self) -> dict[str, Any]:
