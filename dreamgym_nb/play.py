@@ -121,6 +121,21 @@ class Session:
         self.moves.append(Move(action, observation, reward, self.info["failed"]))
         return self.moves[-1]
 
+    def numbered(self, number: str) -> str:
+        """The admissible action of that number, counted from 1.
+
+        Raises:
+            UserError: there is no such number.
+        """
+        choices = self.info["admissible_actions"]
+        if not choices:
+            raise UserError("This episode is over: start another task.")
+        if not 1 <= int(number) <= len(choices):
+            raise UserError(
+                f"There is no action {number}: the numbers go from 1 to {len(choices)}."
+            )
+        return choices[int(number) - 1]
+
     def expert(self) -> str:
         """What an expert would do now.
 
@@ -194,10 +209,7 @@ def _action(session: Session, line: str) -> str:
     """The action that a line means: the one of that number, or what was written."""
     if not line.isdecimal():
         return line
-    choices = session.info["admissible_actions"]
-    if not 1 <= int(line) <= len(choices):
-        raise UserError(f"There is no action {line}: the numbers go from 1 to {len(choices)}.")
-    action = choices[int(line) - 1]
+    action = session.numbered(line)
     return fill(action, [_ask(f"{blank}: ") for blank in blanks(action)])
 
 
@@ -281,7 +293,7 @@ def play(name: str, seed: int = 0, task: str | None = None, *, browser: bool = F
     """Let a person play a world by name; this is ``dreamgym play``.
 
     Args:
-        name: of the world.
+        name: of the world, see `worlds.make_world`.
         seed: which generated world; also draws the tasks.
         task: id of the first task; drawn when omitted.
         browser: show the sites of the web in the person's own browser.
@@ -291,7 +303,8 @@ def play(name: str, seed: int = 0, task: str | None = None, *, browser: bool = F
     """
     if browser and name != "web":
         raise UserError(f"Only the web opens in a browser: play the {name} without --browser.")
-    session = Session(make_world(name, seed=seed), task, seed)
+    options = {} if name == "alfworld" else {"seed": seed}  # its games are given, not drawn
+    session = Session(make_world(name, **options), task, seed)
     if browser:
         play_browser(session)
     else:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "notebooks"
 FOUND = sorted(FOLDER.glob("*.ipynb"))
 
-LESSONS = ["00_dreamgym_in_ten_minutes"]
+LESSONS = ["00_dreamgym_in_ten_minutes", "01_worlds_and_experience"]
 """The lessons that are finished; a notebook joins the list when it is added to the folder."""
 
 MOST_LINES = 30

@@ -23,7 +23,7 @@ def test_it_starts_with_what_an_agent_sees(shop_player):
     assert world.name == "shop"
     assert world.task.instruction in shop_player.task.value
     assert "search page" in shop_player.page.value
-    assert shop_player.actions.options == ("search[words]",)
+    assert shop_player.actions.options == (("1  search[words]", "search[words]"),)
     assert shop_player.text.value == "search[words]"
     assert "Step 0 of at most 10" in shop_player.status.value
     assert "something of your own for &#x27;words&#x27;" in shop_player.status.value
@@ -34,15 +34,16 @@ def test_doing_takes_a_real_step_and_shows_what_it_gave(shop_player):
     world = shop_player.session.world
     assert world.real_steps == 1
     assert "page 1 of" in shop_player.page.value
-    assert list(shop_player.actions.options) == world.admissible_actions()
+    assert [action for _, action in shop_player.actions.options] == world.admissible_actions()
     assert shop_player.text.value == shop_player.actions.value == world.admissible_actions()[0]
     assert "Step 1 of at most 10 · reward 0 · real steps in all: 1." in shop_player.status.value
 
 
 def test_choosing_copies_into_the_box_and_does_nothing(shop_player):
     act(shop_player, "search[rug]")
-    shop_player.actions.value = shop_player.actions.options[3]
-    assert shop_player.text.value == shop_player.actions.options[3]
+    label, action = shop_player.actions.options[3]
+    shop_player.actions.value = action
+    assert shop_player.text.value == action and label == f"4  {action}"
     assert shop_player.session.world.real_steps == 1
 
 
@@ -50,6 +51,19 @@ def test_a_blank_that_was_not_filled_in_is_asked_for_again(shop_player):
     shop_player.do.click()
     assert shop_player.session.world.real_steps == 0
     assert "Put something of your own" in shop_player.status.value
+
+
+def test_a_number_stands_for_the_action_in_the_list(shop_player):
+    act(shop_player, "1")
+    assert shop_player.text.value == "search[words]", "it has something to be filled in"
+    assert shop_player.session.world.real_steps == 0
+    act(shop_player, "search[rug]")
+    third = shop_player.actions.options[2][1]
+    act(shop_player, " 3 ")
+    assert shop_player.session.moves[-1].action == third
+    act(shop_player, "99")
+    assert "There is no action 99" in shop_player.status.value
+    assert shop_player.session.world.real_steps == 2
 
 
 def test_an_impossible_action_is_answered_by_the_world(shop_player):
@@ -118,7 +132,6 @@ def test_every_control_has_a_label_and_only_core_widgets_are_used(shop_player):
         "VBox",
         "HBox",
         "HTML",
-        "Dropdown",
         "Select",
         "Text",
         "ToggleButtons",

@@ -58,14 +58,15 @@ def test_the_experts_actions_are_measured_and_counted():
     assert (cost.world, cost.front, cost.episodes, cost.steps) == ("shop", "text", 3, taken)
     assert shop.real_steps == 2 * taken and shop._over
     assert cost.per_second * cost.milliseconds == pytest.approx(1000)
+    assert 0 < cost.cpu_seconds
 
 
 def test_a_record_keeps_costs_date_and_machine(tmp_path):
     path = tmp_path / "costs.json"
-    made = [costs.StepCost("web", costs.CHROMIUM, 2, 8, 4.0)]
+    made = [costs.StepCost("web", costs.CHROMIUM, 2, 8, 4.0, 3.2)]
     costs.save(made, path, browser="Chromium 1")
     read, facts = costs.load(path)
-    assert read == made and read[0].milliseconds == 500
+    assert read == made and read[0].milliseconds == 500 and read[0].cpu_milliseconds == 400
     assert facts["browser"] == "Chromium 1" and facts["cpus"] >= 1 and facts["processor"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", facts["date"])
 

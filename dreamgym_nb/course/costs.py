@@ -2,14 +2,16 @@
 
 An expert plays some test tasks first; then only its actions are played again, so that what is
 measured is the world and not the one who acts. `python -m dreamgym_nb.course.costs` measures every
-world, the web also in a real Chromium where there is one, and writes `results/step_costs.json`.
+generated world and the web in a real Chromium too, and writes `results/step_costs.json`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 
 from ..errors import UserError
 from ..experience import Task, atomic_write
@@ -43,7 +46,8 @@ class StepCost:
         front: `"text"`, or `"Chromium"` for a real browser.
         episodes: How many were played.
         steps: Real steps in them, the resets not counted.
-        seconds: Wall-clock time, the resets included.
+        seconds: Wall-clock time, the resets included. It grows when the machine is busy.
+        cpu_seconds: Processor time of this process and its children, such as a browser's.
     """
 
     world: str
@@ -51,11 +55,17 @@ class StepCost:
     episodes: int
     steps: int
     seconds: float
+    cpu_seconds: float
 
     @property
     def milliseconds(self) -> float:
         """Of one step, its share of the resets included."""
         return 1000 * self.seconds / self.steps
+
+    @property
+    def cpu_milliseconds(self) -> float:
+        """Processor time of one step, its share of the resets included."""
+        return 1000 * self.cpu_seconds / self.steps
 
     @property
     def per_second(self) -> float:
@@ -92,13 +102,23 @@ def measure(world: World, plays: Sequence[Play], front: str = TEXT) -> StepCost:
         plays: Tasks and their actions, see `expert_plays`; not empty.
         front: What to call the way in which its pages are made.
     """
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), _cpu_seconds()
     for task, actions in plays:
         world.reset(options={"task": task})
         for action in actions:
             world.step(action)
-    seconds = time.perf_counter() - start
-    return StepCost(world.name, front, len(plays), sum(len(a) for _, a in plays), seconds)
+    seconds, cpu = time.perf_counter() - start, _cpu_seconds() - cpu
+    return StepCost(world.name, front, len(plays), sum(len(a) for _, a in plays), seconds, cpu)
+
+
+def _cpu_seconds() -> float:
+    """Processor time so far of this process and of its children that still live."""
+    used = time.process_time()  # finer than the clock ticks that psutil reads
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = child.cpu_times()
+            used += times.user + times.system
+    return used
 
 
 def machine() -> dict[str, object]:
@@ -135,7 +155,7 @@ def save(costs: Sequence[StepCost], path: Path = RECORD, **facts: object) -> Pat
         "date": date.today().isoformat(),
         "machine": {**machine(), **facts},
         "costs": [
-            {**asdict(c), "seconds": round(c.seconds, 4), "ms_per_step": round(c.milliseconds, 4)}
+            {**asdict(c), "seconds": round(c.seconds, 4), "cpu_seconds": round(c.cpu_seconds, 4)}
             for c in costs
         ],
     }
@@ -153,8 +173,59 @@ def load(path: Path = RECORD) -> tuple[list[StepCost], dict[str, Any]]:
     content = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(content, Mapping) or content.get("schema") != SCHEMA:
         raise UserError(f"{path} is no record of step costs with schema {SCHEMA}: make it again.")
-    costs = [
-        StepCost(**{name: value for name, value in row.items() if name != "ms_per_step"})
-        for row in content["costs"]
-    ]
+    costs = [StepCost(**row) for row in content["costs"]]
     return costs, {"date": content["date"], **content["machine"]}
+
+
+def measure_all(
+    episodes: int = 100, browser_episodes: int = 25, seed: int = 0
+) -> tuple[list[StepCost], str]:
+    """Measure every generated world as text, and the web in a real Chromium.
+
+    Args:
+        episodes: Test tasks of each text world.
+        browser_episodes: Test tasks in Chromium: the first of those of the text web.
+        seed: Of the worlds and the expert.
+
+    Returns:
+        The costs, and the browser's version.
+
+    Raises:
+        UserError: If there is no Chromium, or its packages are missing.
+    """
+    from ..worlds import WORLDS, make_world
+    from ..worlds.browser_thread import find_chromium
+    from ..worlds.chromium import ChromiumWeb
+
+    found = []
+    for name in WORLDS:
+        world = make_world(name, seed=seed)
+        plays = expert_plays(world, episodes, seed)
+        found.append(measure(world, plays))
+    browser = ChromiumWeb(seed=seed)
+    try:
+        plays = expert_plays(make_world("web", seed=seed), browser_episodes, seed)
+        browser.reset(options={"task": plays[0][0]})  # the start of the browser is paid once
+        found.append(measure(browser, plays, CHROMIUM))
+    finally:
+        browser.close()
+    asked = subprocess.run(
+        [find_chromium(), "--version"], capture_output=True, text=True, check=True
+    )
+    return found, asked.stdout.strip()
+
+
+def main() -> None:
+    """Measure, print, and write the record."""
+    found, browser = measure_all()
+    path = save(found, browser=browser)
+    for cost in found:
+        print(
+            f"{cost.world:6} {cost.front:9} {cost.steps:5} steps "
+            f"{cost.milliseconds:9.3f} ms a step, of the processors {cost.cpu_milliseconds:9.3f} ms"
+        )
+    print(f"Written to {path}.")
+
+
+if __name__ == "__main__":
+    main()

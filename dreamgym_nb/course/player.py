@@ -1,7 +1,10 @@
 """The widget to play any world as the agent.
 
-Only what ipywidgets 7.7 (Colab) and 8 share is used, and everything can be reached and done with
-the keyboard: Tab goes from part to part, the arrow keys choose in a list, Space presses a button.
+Only what ipywidgets 7.7 (Colab) and 8 share is used, and everything can be done with the keyboard:
+Tab goes from part to part, Space presses a button, and the text box takes the number of an action.
+The number is needed because JupyterLab keeps the arrow keys for itself: in a list they would go to
+the next cell (seen in 4.6). For the same reason worlds and views are rows of buttons.
+
 Each callback is a named method with a test of its own, because an exception inside a callback
 leaves a notebook green. `views.episode_html` is the picture for a page without a kernel.
 """
@@ -30,8 +33,8 @@ VIEWS = (OBSERVATION, STATE, RAW, PAST)
 class WorldPlayer:
     """Lets a person act in a world, with what an agent sees and may do.
 
-    The list holds the actions that work now. The chosen one is copied into the text box, where it
-    can be changed into anything; the button does what the box says.
+    The list holds the actions that work now, numbered. The chosen one is copied into the text box,
+    where it can be changed into anything; the button does what the box says, an action or a number.
 
     Args:
         worlds: The worlds to choose from; the first is played at once.
@@ -57,7 +60,7 @@ class WorldPlayer:
             raise UserError("Give WorldPlayer at least one world, and no two of the same name.")
         self._seed = seed
         wide = ipywidgets.Layout(width="98%", max_width="64em")
-        self.world = ipywidgets.Dropdown(options=list(self._worlds), description="World")
+        self.world = ipywidgets.ToggleButtons(options=list(self._worlds), description="World")
         self.actions = ipywidgets.Select(options=[], rows=6, description="Actions", layout=wide)
         self.text = ipywidgets.Text(description="Do this", layout=wide)
         self.do = _button("Do it", "Take a real step with the action in the text box")
@@ -119,8 +122,14 @@ class WorldPlayer:
             self._say("The expert would do this.")
 
     def on_do(self, button: Any = None) -> None:
-        """Take the step in the text box; a world answers every action, also an impossible one."""
+        """Take the step in the text box; a world answers every action, also an impossible one.
+
+        A number stands for the action in the list. Where that has something to be filled in, it is
+        written into the box instead.
+        """
         try:
+            if self.text.value.strip().isdecimal():
+                self.text.value = self.session.numbered(self.text.value)
             self.session.do(self.text.value)
         except UserError as error:
             self._say(str(error))
@@ -141,7 +150,7 @@ class WorldPlayer:
         """Show the present moment: the task, the page, what may be done, the bill."""
         self.task.value = f"<strong>Task:</strong> {escape(self.session.world.task.instruction)}"
         choices = list(self.session.info["admissible_actions"])
-        self.actions.options = choices
+        self.actions.options = [(f"{n}  {action}", action) for n, action in enumerate(choices, 1)]
         self.actions.value = choices[0] if choices else None
         self.text.value = choices[0] if choices else ""
         self._draw()

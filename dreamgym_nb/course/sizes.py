@@ -51,6 +51,11 @@ LESSON_SIZES: dict[str, dict[str, dict[str, Scalar]]] = {
             "look_every": 5,
         },
     },
+    "01_worlds_and_experience": {
+        "smoke": {"pages": 3, "plays": 3, "log": 12},
+        "lesson": {"pages": 40, "plays": 100, "log": 300},
+        "full": {"pages": 150, "plays": 150, "log": 2000},
+    },
 }
 """Lesson name -> size -> the numbers of that run. Each lesson gives the same names in each size."""
 

@@ -30,8 +30,8 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 def count_tokens(text: str) -> int:
     """Return how many words and signs a text has.
 
-    A neutral measure that needs no model: `click[b33]` has four. The tokenizers of large language
-    models also cut words and merge signs; their counts differ, the order between pages does not.
+    A neutral measure that needs no model: `click[b33]` has four. The tokenizers of language models
+    also cut words and merge signs, so their counts differ.
     """
     return len(_TOKEN.findall(text))
 
