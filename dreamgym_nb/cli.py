@@ -82,7 +82,9 @@ def _parser() -> argparse.ArgumentParser:
 
     player = commands.add_parser("play", help="play a world as the agent: shop, house or web")
     # Named here, so that the parser stays free of what the worlds import.
-    player.add_argument("world", metavar="WORLD", help="shop, house or web")
+    player.add_argument(
+        "world", metavar="WORLD", help="shop, house, web; with their data webshop, alfworld"
+    )
     player.add_argument("--seed", type=int, default=0, help="which generated world and task (0)")
     player.add_argument("--task", metavar="ID", help="a task by its id; one at random if omitted")
     player.add_argument(

@@ -7,7 +7,7 @@ import pytest
 
 from dreamgym_nb.course import costs, views
 from dreamgym_nb.errors import UserError
-from dreamgym_nb.worlds import make_world, play
+from dreamgym_nb.worlds import WORLDS, make_world, play
 
 
 def test_words_and_signs_are_counted():
@@ -77,3 +77,11 @@ def test_a_missing_or_strange_record_gets_a_sentence(tmp_path):
     (tmp_path / "other.json").write_text(json.dumps({"schema": 9}), encoding="utf-8")
     with pytest.raises(UserError, match="no record of step costs with schema 1"):
         costs.load(tmp_path / "other.json")
+
+
+def test_the_recorded_costs_are_of_every_world_and_of_chromium():
+    found, facts = costs.load()
+    fronts = [(c.world, c.front) for c in found]
+    assert fronts == [*((name, costs.TEXT) for name in WORLDS), ("web", costs.CHROMIUM)]
+    assert all(c.steps > 50 and c.cpu_seconds > 0 for c in found)
+    assert "Chrom" in facts["browser"]
