@@ -55,7 +55,8 @@ class Stage:
             where the memory already holds the answer; what is left are pages
             that must be paged through, failures, and purchases to be judged.
         mix: shares of the behaviours in the logs; the world's own when None.
-        failures: whether the transcripts teach actions that failed, too.
+        transcripts: which actions the transcripts teach: ``"all"``, those that
+            ``"worked"``, or those that worked in a ``"successful"`` episode.
     """
 
     catalogues: int = 32
@@ -65,7 +66,7 @@ class Stage:
     tokens_per_batch: int = 4096
     easy: float = 1.0
     mix: Mapping[str, float] | None = field(default_factory=lambda: dict(MIX))
-    failures: bool = True
+    transcripts: str = "all"
 
 
 @dataclass(frozen=True)
@@ -99,14 +100,39 @@ RECIPES = {
         stages=(
             Stage(catalogues=24, steps=1600, easy=0.4, mix=HOUSE_MIX),
             Stage(
-                catalogues=16, steps=900, learning_rate=4e-3, easy=0.25, mix=None, failures=False
+                catalogues=16,
+                steps=900,
+                learning_rate=4e-3,
+                easy=0.25,
+                mix=None,
+                transcripts="worked",
+            ),
+            Stage(
+                catalogues=16,
+                steps=800,
+                learning_rate=4e-3,
+                easy=0.15,
+                mix=None,
+                transcripts="worked",
             ),
         ),
         world="house",
     ),
     "web": Recipe(
         stages=(
-            Stage(catalogues=20, episodes=500, steps=1400, easy=0.4, mix=None, failures=False),
+            Stage(
+                catalogues=20, episodes=500, steps=1400, easy=0.4, mix=None, transcripts="worked"
+            ),
+            Stage(
+                catalogues=16,
+                episodes=800,
+                steps=700,
+                learning_rate=4e-3,
+                easy=0.1,
+                mix={"expert": 0.4, "exploring": 0.2, "careless": 0.1, "hasty": 0.15}
+                | {"random": 0.05, "invalid": 0.1},
+                transcripts="successful",
+            ),
         ),
         world="web",
         phrases=("] link", "] button", "] textbox", "[ 1 ] link home", "page 1 at"),
@@ -183,9 +209,11 @@ def stage_samples(
         rest = [t for t in transitions if t.action not in paging]
         turned = [t for t in transitions if t.action in paging]
         transitions = turned + model.without_easy(rest, stage.easy, seed)
-    # An episode in which everything failed has nothing to teach an agent that skips failures.
-    told = [t for t in log if stage.failures or not all(x.failed for x in t.transitions)]
-    return model.samples(transitions) + [transcript(t, lm, stage.failures) for t in told]
+    told = [t for t in log if t.success or stage.transcripts != "successful"]
+    if stage.transcripts != "all":  # nothing is left of an episode in which everything failed
+        told = [t for t in told if not all(x.failed for x in t.transitions)]
+    failures = stage.transcripts == "all"
+    return model.samples(transitions) + [transcript(t, lm, failures) for t in told]
 
 
 def ship(

@@ -27,7 +27,7 @@ from dreamgym_nb.prompts import (
 )
 from dreamgym_nb.replay_buffer import ReplayBuffer
 from dreamgym_nb.training import FitHistory, Sample, fit
-from dreamgym_nb.worlds.base import FAILURE
+from dreamgym_nb.worlds.base import FAILURE, WANTED
 
 # What an unreadable answer means: nothing changes, reward 0, the episode goes on.
 UNREADABLE = Outcome("", f"{FAILURE} the page did not load", 0.0, False)
@@ -139,8 +139,8 @@ class ExperienceModel:
         """Leave out most of what can be answered by copying the memory.
 
         Most of a log is routine.  What a dream gets wrong is the rest: actions
-        that fail where a memory says that they work, purchases to be judged,
-        pages that no memory shows.
+        that fail where a memory says that they work, ends to be judged (whether
+        or not they are the end), pages that no memory shows.
 
         Args:
             transitions: real ones.
@@ -156,6 +156,7 @@ class ExperienceModel:
             if keep
             or t.failed
             or t.terminated
+            or WANTED in t.reasoning
             or [m.observation for m, _ in memories] != [t.observation]
         ]
 

@@ -31,6 +31,9 @@ MAX_ACTION_CHARS = 200  # longer actions are refused by the world, not cut
 # The first words of every failure; what follows says why.
 FAILURE = "nothing happens:"
 
+# The first word of each line in which a teacher compares what the task wants with what was got.
+WANTED = "wanted"
+
 
 class World(gymnasium.Env[str, str]):
     """A text world with tasks, a teacher and a step counter.

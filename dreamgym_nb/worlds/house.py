@@ -25,7 +25,7 @@ from dreamgym_nb.experience import Task
 from dreamgym_nb.worlds import residents
 from dreamgym_nb.worlds.alfred import Engine, Game
 from dreamgym_nb.worlds.alfred_games import Games, Head, load_games
-from dreamgym_nb.worlds.base import SPLITS, World, check_splits
+from dreamgym_nb.worlds.base import SPLITS, WANTED, World, check_splits
 from dreamgym_nb.worlds.house_known import Known
 from dreamgym_nb.worlds.house_text import (
     CHANGES,
@@ -232,10 +232,11 @@ def _facts(known: Known, command: Command) -> list[str]:
     if verb in ("look", "inventory", "help"):
         return [at, holding]
     if verb == "go to":
+        lines = [at, f"{thing} in the room{_mark(thing in known.places)}"]
         if thing not in known.places:
-            return [at, f"{thing} in the room{_mark(False)}"]
-        line = [str(known.places[thing])] if thing != known.at else []
-        return [at, f"{thing} in the room{_mark(True)}", *line]
+            return lines
+        lines.append(f"{thing} here{_mark(thing == known.at)}")
+        return [*lines, str(known.places[thing])] if thing != known.at else lines
     if verb in ("open", "close"):
         here = thing == known.at
         lines = [at, f"{thing} here{_mark(here)}"]
@@ -272,21 +273,25 @@ def _judge(goal: Mapping[str, Any], known: Known, command: Command) -> list[str]
         lamps = [i for i in here.items if i.startswith(f"{place} ")]
         lit = any(i.endswith(" on") for i in lamps)
         held = after.holding.split()[:1] == [thing]
-        got = f"{after.holding or 'nothing'} by {' and '.join(lamps)}"
-        return [f"wanted {thing} by {place} on got {got}{_mark(held and lit)}"]
+        return [
+            f"{WANTED} {thing} got {after.holding or 'nothing'}{_mark(held)}",
+            f"{WANTED} {place} on got {' and '.join(lamps)}{_mark(lit)}",
+        ]
     if command.verb != "move":
         return []
     after = known.after(f"moved {command.thing} to {command.place}").places[command.place]
+    lies = f"{WANTED} in {place} got {command.place}{_mark(command.place.startswith(f'{place} '))}"
     if goal["verb"] == "two":
         found = [i for i in after.items or () if i.startswith(f"{thing} ")]
-        right = len(found) >= 2 and command.place.startswith(f"{place} ")
-        got = f"{' and '.join(found) or 'nothing'} in {command.place}"
-        return [f"wanted two {thing} in {place} got {got}{_mark(right)}"]
+        got = " and ".join(found) or "nothing"
+        return [f"{WANTED} two {thing} got {got}{_mark(len(found) >= 2)}", lies]
     item = after.find(command.thing) or command.thing
-    right = item.startswith(f"{thing} ") and command.place.startswith(f"{place} ")
-    right = right and (not goal["state"] or goal["state"] in item.split()[2:])
-    wanted = f"{goal['state']} {thing}".strip()
-    return [f"wanted {wanted} in {place} got {item} in {command.place}{_mark(right)}"]
+    lines = [f"{WANTED} {thing} got {item}{_mark(item.startswith(f'{thing} '))}"]
+    if goal["state"]:
+        words = item.split()[2:]
+        got = " ".join(words) or "nothing"
+        lines.append(f"{WANTED} {goal['state']} got {got}{_mark(goal['state'] in words)}")
+    return [*lines, lies]
 
 
 def _mark(met: bool) -> str:
