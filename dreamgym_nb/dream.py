@@ -7,6 +7,7 @@ batch of actions is one batched generation; no real transition is taken.
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -15,7 +16,7 @@ import torch
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Source, Task, Trajectory, Turn
 from dreamgym_nb.experience_model import ExperienceModel, Question
-from dreamgym_nb.worlds.base import FAILURE, MAX_ACTION_CHARS
+from dreamgym_nb.worlds.base import FAILURE, MAX_ACTION_CHARS, World
 from dreamgym_nb.worlds.vector import Row, VectorWorld
 
 Fold = Callable[[str, str, str], str]
@@ -33,6 +34,19 @@ def start_from(log: Sequence[Trajectory]) -> Callable[[Task], str]:
     known = {t.task.id: t.observation for t in log}
     usual = Counter(t.observation for t in log).most_common(1)[0][0]
     return lambda task: known.get(task.id, usual)
+
+
+def start_as(world: World) -> Callable[[Task], str]:
+    """How episodes begin, asked of the real world: for a look at tasks that the log lacks.
+
+    A reset is no step, but it is a visit: nothing that is trained may use this.
+    """
+    other = copy.copy(world)
+
+    def start(task: Task) -> str:
+        return other.reset(options={"task": task})[0]
+
+    return start
 
 
 class DreamWorld(VectorWorld):

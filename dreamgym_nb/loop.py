@@ -61,8 +61,8 @@ class Preparation:
 
 PREPARATIONS = {
     "shop": Preparation(),
-    "house": Preparation(agent_steps=15),
-    "web": Preparation(),
+    "house": Preparation(model_steps=250, agent_steps=15),
+    "web": Preparation(model_steps=200),
 }
 """What each world is prepared with in the recorded runs."""
 
@@ -90,9 +90,20 @@ class Prepared:
         """Real transitions in the offline log."""
         return sum(len(t.transitions) for t in self.log)
 
-    def dreams(self, temperature: float = 0.0, seed: int = 0) -> Callable[[int], VectorWorld]:
-        """A maker of dreamed vector worlds, for `rollout` and RL."""
-        start = start_from(self.log)
+    def dreams(
+        self,
+        temperature: float = 0.0,
+        seed: int = 0,
+        start: Callable[[Task], str] | None = None,
+    ) -> Callable[[int], VectorWorld]:
+        """A maker of dreamed vector worlds, for `rollout` and RL.
+
+        Args:
+            temperature: see `DreamWorld`.
+            seed: of what is sampled.
+            start: first observation of a task; read off the log when omitted.
+        """
+        start = start or start_from(self.log)
         generator = torch.Generator(device=self.model.lm.device).manual_seed(seed)
 
         def make(n: int) -> VectorWorld:

@@ -6,11 +6,12 @@ import gymnasium
 import numpy as np
 import pytest
 
-from dreamgym_nb.dream import DreamWorld, start_from
+from dreamgym_nb.dream import DreamWorld, start_as, start_from
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience_model import UNREADABLE, ExperienceModel, Imagined
 from dreamgym_nb.prompts import Outcome
 from dreamgym_nb.replay_buffer import ReplayBuffer
+from dreamgym_nb.worlds import make_world
 from dreamgym_nb.worlds.base import FAILURE, MAX_ACTION_CHARS
 from dreamgym_nb.worlds.vector import RealWorlds
 
@@ -255,3 +256,12 @@ def test_a_missing_action_gets_a_sentence(world, shop):
 def test_a_step_before_the_first_episode_gets_a_sentence(world, action):
     with pytest.raises(UserError, match="call reset first"):
         world.step([action, action])
+
+
+def test_a_dream_of_a_task_that_no_log_holds_can_begin_as_the_task_does():
+    house = make_world("house", seed=1, split_sizes={"train": 8, "test": 8})
+    steps = house.real_steps
+    start = start_as(house)
+    begun = {start(task) for task in house.tasks("test")}
+    assert len(begun) > 1 and all(o.startswith("room: ") for o in begun)
+    assert house.real_steps == steps and house.task is None, "the world itself is left alone"
