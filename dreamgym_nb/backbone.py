@@ -39,6 +39,11 @@ from dreamgym_nb.worlds import collect_log, make_world
 
 SHIPPED = Path(__file__).parent / "data" / "backbone"
 FIRST_SEED = 1000  # generated worlds from here on are for pre-training only
+HASTY_HOUSE_MIX = {"expert": 0.2, "exploring": 0.15, "careless": 0.15} | {
+    "hasty": 0.3,
+    "random": 0.1,
+    "invalid": 0.1,
+}
 HOUSE_MIX = {"expert": 0.2, "exploring": 0.2, "careless": 0.2, "random": 0.15, "invalid": 0.25}
 MIX = {"expert": 0.15, "exploring": 0.2, "careless": 0.3, "random": 0.1, "invalid": 0.25}
 
@@ -104,7 +109,7 @@ RECIPES = {
                 steps=900,
                 learning_rate=4e-3,
                 easy=0.25,
-                mix=None,
+                mix=HASTY_HOUSE_MIX,
                 transcripts="worked",
             ),
             Stage(
@@ -112,7 +117,7 @@ RECIPES = {
                 steps=800,
                 learning_rate=4e-3,
                 easy=0.15,
-                mix=None,
+                mix=HASTY_HOUSE_MIX,
                 transcripts="worked",
             ),
         ),

@@ -25,7 +25,6 @@ from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.rollout import Episode, rollout, success_rate
 from dreamgym_nb.worlds.vector import VectorWorld
 
-
 WARM_UP = 5  # updates until the full learning rate
 
 

@@ -44,7 +44,8 @@ class Preparation:
 
     Attributes:
         log_episodes: length of the offline log, episodes.
-        model_steps, model_rate: training of the experience model.
+        model_steps, model_rate, model_easy: training of the experience model; for
+            the last see `ExperienceModel.without_easy`.
         agent_steps, agent_rate: imitation that gives the agent its start.
         format: which parts of Eq. 4 the experience model uses.
         seed: of log and training.
@@ -53,6 +54,7 @@ class Preparation:
     log_episodes: int = 2000
     model_steps: int = 350
     model_rate: float = 1.5e-3
+    model_easy: float = 0.5
     agent_steps: int = 30
     agent_rate: float = 3e-4
     format: Format = field(default_factory=Format)
@@ -61,7 +63,7 @@ class Preparation:
 
 PREPARATIONS = {
     "shop": Preparation(),
-    "house": Preparation(model_steps=250, agent_steps=15),
+    "house": Preparation(model_steps=450, model_easy=0.2, agent_steps=15),
     "web": Preparation(model_steps=200),
 }
 """What each world is prepared with in the recorded runs."""
@@ -155,6 +157,7 @@ def prepare(
         transitions,
         steps=sizes.model_steps,
         learning_rate=sizes.model_rate,
+        easy=sizes.model_easy,
         seed=sizes.seed,
         progress=progress("experience model") if progress else None,
     )

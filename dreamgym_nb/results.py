@@ -140,7 +140,7 @@ SETTINGS = {
     "web": GRPOSettings(iterations=12),
 }
 # Of each world's test tasks: how many are taken, how often each, and how many at a look on the way.
-EXAMS = {"shop": (200, 4, 200), "house": (160, 2, 80), "web": (200, 2, 80)}
+EXAMS = {"shop": (200, 4, 200), "house": (120, 2, 60), "web": (200, 2, 60)}
 
 
 def spread(tasks: Sequence[Task], n: int) -> list[Task]:

@@ -79,6 +79,7 @@ class House(World):
         # What fits where is the same in all games of a source, as in ALFWorld.
         self.can = rules(games["train"][0].fits)
         check_splits(self._tasks)
+        self.slip: int | None = None  # how a careless resident goes wrong in this episode
 
     def tasks(self, split: str) -> Sequence[Task]:
         """The tasks of ``"train"`` or ``"test"``; no household is in both."""
@@ -90,6 +91,7 @@ class House(World):
 
     def _begin(self, task: Task) -> str:
         self._engine = Engine(self._game(task))
+        self.slip = None
         self.raw = self._engine.reset()
         return describe(self.raw, "")
 

@@ -12,18 +12,18 @@ import numpy as np
 
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.worlds.house_known import Known, Place
-from dreamgym_nb.worlds.house_text import CHANGES, Rules
+from dreamgym_nb.worlds.house_text import CHANGES, LAMP, Rules
 
 if TYPE_CHECKING:
     from dreamgym_nb.worlds.house import House
 
 SHARES = {
-    "expert": 0.2,
-    "exploring": 0.15,
-    "careless": 0.15,
-    "hasty": 0.3,
-    "random": 0.1,
-    "invalid": 0.1,
+    "expert": 0.15,
+    "exploring": 0.1,
+    "careless": 0.35,
+    "hasty": 0.25,
+    "random": 0.08,
+    "invalid": 0.07,
 }
 """The usual share of each behaviour in a log."""
 
@@ -176,17 +176,26 @@ def _put_down(known: Known, can: Rules, rng: np.random.Generator) -> str:
 
 
 def _careless(house: House, rng: np.random.Generator) -> str:
-    """The expert of a slightly wrong task; which one is fixed by the episode's turn."""
+    """The expert of a slightly wrong task; which one is fixed for the whole episode."""
     goal, known = house.task.goal, Known.parse(house.state)
     verb, thing, place = goal["verb"], goal["thing"], goal["place"]
-    slip = sum(map(ord, house.task.id + str(len(known.places)))) % 3
-    kinds = sorted({p.split()[0] for p in known.places if thing in house.can[p.split()[0]]})
-    if verb in CHANGES and slip != 1:
-        verb = "put"  # forgets to heat, cool or clean
-    elif verb == "two" and slip != 1:
-        verb = "put"
-    elif kinds and verb != "look":
-        place = kinds[slip % len(kinds)]
+    if house.slip is None:
+        house.slip = int(rng.integers(1000))
+    slip, other = house.slip % 4, house.slip // 4
+    seen = [i.split()[0] for p in known.places.values() for i in p.items or ()]
+    if known.holding:
+        seen.append(known.holding.split()[0])
+    others = sorted({k for k in seen if k not in (thing, LAMP)})
+    if slip <= 1 and others:
+        thing = others[other % len(others)]  # brings another thing
+        if known.holding:
+            thing = known.holding.split()[0]
+    if slip in (1, 2):
+        kinds = sorted({p.split()[0] for p in known.places if thing in house.can[p.split()[0]]})
+        if kinds and verb != "look":
+            place = kinds[other % len(kinds)]  # brings it to another place
+    elif slip == 3 and (verb in CHANGES or verb == "two"):
+        verb = "put"  # forgets to heat, cool or clean it, or the second one
     near = known.places.get(known.at)
     if near and not known.holding and near.items and near.door != "closed" and rng.random() < 0.15:
         item = near.items[int(rng.integers(len(near.items)))]
