@@ -64,7 +64,7 @@ class Preparation:
 PREPARATIONS = {
     "shop": Preparation(),
     "house": Preparation(model_steps=450, model_easy=0.2, agent_steps=15),
-    "web": Preparation(model_steps=200),
+    "web": Preparation(model_steps=450, model_easy=1.0, agent_steps=20),
 }
 """What each world is prepared with in the recorded runs."""
 
