@@ -125,7 +125,7 @@ def node(id, role, name="", children=(), bid=None, ignored=False, value=None, **
 def test_a_tree_becomes_a_listing():
     tree = {
         "nodes": [
-            node("1", "RootWebArea", "Page", ["2", "3", "5", "8", "10"]),
+            node("1", "RootWebArea", "Page", ["2", "3", "5", "8", "10", "12"]),
             node("2", "heading", "Big  news", ["2a"], bid="4", level=2),
             node("2a", "StaticText", "Big news", ["2b"]),
             node("2b", "InlineTextBox", "Big news"),
@@ -136,7 +136,12 @@ def test_a_tree_becomes_a_listing():
             node("7", "StaticText", "Agree"),
             node("8", "list", "", ["9"], bid="8"),
             node("9", "link", "Home", ["1"], bid="9"),  # a circle must not go on for ever
-            node("10", "textbox", "", bid="10", value="old", required=True),
+            node("10", "textbox", "", ["10a"], bid="10", value="old", required=True),
+            node("10a", "StaticText", "old"),
+            node("12", "dialog", "Delete it", ["12a", "12b"], bid="12"),
+            node("12a", "StaticText", "Delete"),
+            node("12b", "button", "Yes, delete", ["12c"], bid="13"),
+            node("12c", "StaticText", "Yes,"),
             node("11", "button", "Not in the tree"),
         ]
     }
@@ -146,6 +151,9 @@ def test_a_tree_becomes_a_listing():
         "[7] checkbox 'Agree' checked: false focused: true",
         "[9] link 'Home'",
         "[10] textbox '' value: 'old' required: true",
+        "[12] dialog 'Delete it'",
+        " [12] StaticText 'Delete'",
+        " [13] button 'Yes, delete'",
     ]
     assert elements({"nodes": []}) == []
 
@@ -456,12 +464,13 @@ def test_a_site_that_is_not_there_is_a_sentence(world):
             nowhere.reset(options={"task": "open"})
 
 
-def test_an_address_that_does_not_answer_shows_the_browsers_error_page(world):
+def test_an_address_that_does_not_answer_shows_what_is_left_and_why(world):
     with open_ended(PAGE.format("")) as somewhere:
         somewhere.reset(options={"task": "open"})
         observation, reward, terminated, _, info = somewhere.step(f"goto [{free_address()}]")
-        assert "refused to connect" in observation and (reward, terminated) == (0.0, False)
-        assert not info["failed"]
+        assert observation.split("\n")[0] != "Tab 0 (current): Trouble"
+        assert re.search(r"\(the action failed: .*ERR_CONNECTION_REFUSED.*\)$", observation)
+        assert (reward, terminated, info["failed"]) == (0.0, False, False)
 
 
 def test_an_unknown_task_is_a_sentence(world):

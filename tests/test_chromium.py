@@ -21,6 +21,7 @@ from dreamgym_nb.worlds.web import Web
 EPISODES = 50
 GROUPS = 5
 BEHAVIOURS = ("expert", "random", "expert", "exploring", "invalid")
+MAX_STEPS = 6  # enough for every expert; a step in a real browser is slow
 
 
 def skip_without_browser():
@@ -34,8 +35,8 @@ def skip_without_browser():
 @pytest.fixture(scope="module")
 def worlds():
     skip_without_browser()
-    real = ChromiumWeb(seed=0)
-    yield Web(seed=0), real
+    real = ChromiumWeb(seed=0, max_steps=MAX_STEPS)
+    yield Web(seed=0, max_steps=MAX_STEPS), real
     real.close()
 
 

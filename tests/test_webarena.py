@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dreamgym_nb.errors import UserError
-from dreamgym_nb.worlds import webarena
+from dreamgym_nb.worlds import browser_env, webarena
 from dreamgym_nb.worlds.webarena import (
     WebArenaTask,
     addresses,
@@ -252,10 +252,24 @@ def test_missing_addresses_are_named(monkeypatch):
         resolve("__ELSEWHERE__/x", WHERE)
 
 
+def test_a_world_names_the_package_that_it_lacks(monkeypatch):
+    for name in webarena.ADDRESSES:
+        monkeypatch.setenv(f"WA_{name}", "http://127.0.0.1:1/")
+
+    def missing(name):
+        raise ModuleNotFoundError(f"No module named {name!r}")
+
+    monkeypatch.setattr(browser_env.importlib, "import_module", missing)
+    lite = webarena._read({**RAW, "old_task_id": 44})
+    with pytest.raises(UserError, match="pip install browsergym-webarenalite"):
+        world([], [lite])
+
+
 def test_a_world_that_needs_a_judge_says_so(monkeypatch):
     for name in webarena.ADDRESSES:
         monkeypatch.setenv(f"WA_{name}", "http://127.0.0.1:1/")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr(webarena, "register", lambda env: None)
     with pytest.raises(UserError, match="OPENAI_API_KEY"):
         world([by_answer(fuzzy_match=["yes"])])
 

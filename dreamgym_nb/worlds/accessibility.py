@@ -38,6 +38,8 @@ CLICKED = frozenset(
     "link button checkbox radio option menuitem menuitemcheckbox menuitemradio tab switch "
     "combobox listbox slider treeitem".split()
 )
+# Their names repeat the text inside them; the names of dialogs or panels say something else.
+NAMED_BY_TEXT = CLICKED | set("heading cell gridcell columnheader rowheader row".split())
 # Properties in their order on a line; a False one is worth a word only where it is news.
 FLAGS = ("focused", "required", "disabled", "readonly")
 STATES = ("checked", "pressed", "selected", "expanded")
@@ -107,7 +109,7 @@ def _below(
         node: the node to look at.
         around: bid of the closest element, listed or not: what a text belongs to.
         parent: bid of the closest listed element.
-        said: names of the listed nodes above: text within them is no news.
+        said: what the listed nodes above are named by: text within them is no news.
         depth: number of listed nodes above.
         seen: node ids visited, as the trees of frames may repeat some.
     """
@@ -120,7 +122,10 @@ def _below(
     if not node.get("ignored") and _worth(role, name, said):
         bid = around if role == "StaticText" else own
         yield Element(bid, role, name, depth, _states(node, role), parent)
-        said, depth, parent = f"{said} {name}", depth + 1, own or parent
+        said = f"{said} {name}" if role in NAMED_BY_TEXT else said
+        depth, parent = depth + 1, own or parent
+        if role in TYPED and role != "combobox":
+            return  # what it holds is its value, which its line says
     for child in node.get("childIds", ()):
         if child in by_id:
             yield from _below(by_id, by_id[child], around, parent, said, depth, seen)

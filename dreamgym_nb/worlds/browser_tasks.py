@@ -20,7 +20,7 @@ import importlib.util
 import os
 import re
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
@@ -33,7 +33,7 @@ from dreamgym_nb.worlds.accessibility import CLICKED, TYPED
 from dreamgym_nb.worlds.base import FAILURE, SPLITS, World
 from dreamgym_nb.worlds.browser_actions import Refused, parse_action, translate
 from dreamgym_nb.worlds.browser_env import Outcome, Page, QuietEnv
-from dreamgym_nb.worlds.browser_thread import BrowserStopped, enter, leave
+from dreamgym_nb.worlds.browser_thread import BrowserStopped, BrowserThread, enter, leave
 
 MAX_CHARS = 8000  # of an observation; a longer page is cut and says so
 
@@ -147,21 +147,20 @@ class BrowserTasks(World):
 
     def read_instruction(self, task: Task) -> Task:
         """The task with the instruction that its page shows; counts no step."""
-        goal, _ = self._in_thread(_peek, self._thread, task, self.settle)
+        goal = self._in_thread(_peek, task, self.settle)
         return replace(task, instruction=" ".join(goal.split()))
 
     # ---- the engine ----------------------------------------------------------------
 
-    def _in_thread(self, work: Any, *arguments: Any) -> Any:
-        if not self._thread.alive:  # this world was closed, or its browser hung for good
+    def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """``work(thread, box, *arguments)`` in the browser thread; opens what was closed."""
+        if not (self._end.alive and self._thread.alive):
             self._open()
-        return self._thread.call(work, *arguments, timeout=self.timeout)
+        return self._thread.call(work, self._thread, self._box, *arguments, timeout=self.timeout)
 
     def _begin(self, task: Task) -> str:
-        if not self._end.alive:  # closed before: open again
-            self._open()
         try:
-            goal, self._page = self._in_thread(_start, self._box, self._thread, task, self.settle)
+            goal, self._page = self._in_thread(_start, task, self.settle)
         except BrowserStopped as e:
             self._box.clear()
             raise UserError(f"The page of task {task.id!r} did not open: {e}.") from e
@@ -177,20 +176,22 @@ class BrowserTasks(World):
         except Refused as e:
             return f"{FAILURE} {e}", 0.0, False, {}
         try:
-            outcome, page = self._in_thread(_do, self._box[0], done)
+            outcome, page = self._in_thread(_do, done)
         except (Error, BrowserStopped) as e:
-            self._in_thread(_Closing(self._box))
+            self._in_thread(_empty)
             return f"{FAILURE} {_reason(str(e))}", 0.0, False, {"crashed": True}
         unchanged, self._page = page == self._page, page
         more = {"task_info": outcome.info, "url": page.url}
         if outcome.error and unchanged and not outcome.terminated:
             return f"{FAILURE} {_reason(outcome.error)}", 0.0, False, more
-        # An action can fail and still change the page: then the page says what happened.
+        observation = describe(page, self.max_chars)
+        if outcome.error:  # it failed and still changed the page: show both
+            observation += f"\n(the action failed: {_reason(outcome.error)})"
         raw = float(outcome.info.get("RAW_REWARD_GLOBAL", 1.0))  # MiniWoB's, maybe a part of 1
         solved = outcome.reward >= 1.0 and raw >= 1.0
         stopped = (parse_action(action) or ("",))[0] == "stop"
         over = outcome.terminated or stopped
-        return describe(page, self.max_chars), float(solved), over, more
+        return observation, float(solved), over, more
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Take one real step, as `World.step`; a browser that dies truncates the episode."""
@@ -326,7 +327,9 @@ class _Closing:
             self.box.pop().close()
 
 
-def _start(box: list[QuietEnv], thread: Any, task: Task, settle: float) -> tuple[str, Page]:
+def _start(
+    thread: BrowserThread, box: list[QuietEnv], task: Task, settle: float
+) -> tuple[str, Page]:
     """In the thread: open the task's environment, or use the one of the last episode."""
     from playwright.sync_api import Error
 
@@ -344,18 +347,25 @@ def _start(box: list[QuietEnv], thread: Any, task: Task, settle: float) -> tuple
         ) from e
 
 
-def _do(env: QuietEnv, action: str) -> tuple[Outcome, Page]:
+def _do(_: BrowserThread, box: list[QuietEnv], action: str) -> tuple[Outcome, Page]:
     """In the thread: one action and what the page shows then."""
-    return env.act(action), env.page()
+    if not box:
+        raise BrowserStopped("the browser was ended between two actions")
+    return box[0].act(action), box[0].page()
 
 
-def _peek(thread: Any, task: Task, settle: float) -> tuple[str, Page]:
+def _peek(thread: BrowserThread, _: list[QuietEnv], task: Task, settle: float) -> str:
     """In the thread: open a task beside the present episode, only to read its goal."""
     box: list[QuietEnv] = []
     try:
-        return _start(box, thread, task, settle)
+        return _start(thread, box, task, settle)[0]
     finally:
         _Closing(box)()
+
+
+def _empty(_: BrowserThread, box: list[QuietEnv]) -> None:
+    """In the thread: close what is in the box."""
+    _Closing(box)()
 
 
 def _reason(error: str) -> str:

@@ -25,6 +25,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Task
+from dreamgym_nb.worlds.browser_env import register
 from dreamgym_nb.worlds.browser_tasks import BrowserTasks
 
 # Name of a set → its file upstream.
@@ -234,6 +235,8 @@ def world(
             language model judges is among them and no key for it is set.
     """
     addresses()
+    for env in {t.env.partition(".")[0]: t.env for t in (*train, *test)}.values():
+        register(env)
     judged = [t for t in (*train, *test) if t.needs_judge]
     if judged and not os.environ.get("OPENAI_API_KEY"):
         raise UserError(
