@@ -136,7 +136,7 @@ def first_light(
 # Iterations are what two processor cores could run beside each other in an afternoon.
 SETTINGS = {
     "shop": GRPOSettings(),
-    "house": GRPOSettings(iterations=12),
+    "house": GRPOSettings(iterations=16, minibatches=2),
     "web": GRPOSettings(iterations=12),
 }
 # Of each world's test tasks: how many are taken, how often each, and how many at a look on the way.
