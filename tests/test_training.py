@@ -142,7 +142,8 @@ def test_imitation_learns_from_successes_only(lm, log, monkeypatch):
     imitate(lm, log, steps=1)
     wins = [t for t in log if t.success]
     assert 0 < len(wins) < len(log)
-    assert given == [[transcript(t, lm) for t in wins]]
+    assert given == [[transcript(t, lm, failures=False) for t in wins]]
+    assert given != [[transcript(t, lm) for t in wins]], "what failed on the way is only read"
     with pytest.raises(UserError, match="this log has none: collect a longer log"):
         imitate(lm, [t for t in log if not t.success], steps=1)
 
