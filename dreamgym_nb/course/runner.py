@@ -26,11 +26,14 @@ from . import sizes
 from .sizes import Scalar
 
 LIMITS: dict[str, tuple[float | None, float | None]] = {
-    "smoke": (60, 120),
-    "lesson": (480, 900),
+    "smoke": (200, 400),
+    "lesson": (900, 1800),
     "full": (None, None),
 }
-"""Size -> seconds that a cell may take, and that the whole notebook may take; None is no limit."""
+"""Size -> seconds that a cell may take, and that the whole notebook may take; None is no limit.
+
+They stop what hangs, also on a machine that is several times slower than ours.
+"""
 
 _SAMPLE_SECONDS = 0.1
 _KERNEL_START_SECONDS = 60
