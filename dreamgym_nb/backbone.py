@@ -39,6 +39,8 @@ from dreamgym_nb.worlds import collect_log, make_world
 
 SHIPPED = Path(__file__).parent / "data" / "backbone"
 FIRST_SEED = 1000  # generated worlds from here on are for pre-training only
+# Shares of the behaviours in the logs of stages: they are part of what was trained, so they stay
+# as they are when a world's usual shares change.
 HASTY_HOUSE_MIX = {"expert": 0.2, "exploring": 0.15, "careless": 0.15} | {
     "hasty": 0.3,
     "random": 0.1,
@@ -101,6 +103,8 @@ class Recipe:
 
 RECIPES = {
     "shop": Recipe(),
+    # The house's stages were each trained on the traces and residents of their day, which have
+    # changed since: making it again gives an equivalent model, not this one.
     "house": Recipe(
         stages=(
             Stage(catalogues=24, steps=1600, easy=0.4, mix=HOUSE_MIX),

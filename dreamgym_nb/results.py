@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from dreamgym_nb import fidelity
-from dreamgym_nb.backbone import SHIPPED
+from dreamgym_nb.backbone import SHIPPED, load_backbone
 from dreamgym_nb.dream import start_as
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Task, atomic_write, transitions_of
@@ -65,7 +65,7 @@ def first_light(
     world, exam = make_world(world_name, seed=seed), make_world(world_name, seed=seed)
     test = spread(exam.tasks("test"), exam_tasks)
     start = time.perf_counter()
-    ready = prepare(world, sizes)
+    ready = prepare(world, sizes, load_backbone(world_name))  # a missing one is told at once
     say(f"seed {seed}: prepared in {time.perf_counter() - start:.0f} s, {ready.seconds}")
     offline = world.real_steps
 
@@ -276,7 +276,8 @@ def readme_section(found: Sequence[dict[str, Any]]) -> str:
             f"{', '.join(str(r['seed']) for r in found)}, "
             f"{first['machine']['threads']} thread(s) each). Each seed is {one}. "
             "Success on test tasks with sampled actions, "
-            f"{min(episodes)} to {max(episodes)} episodes (95% Wilson interval); "
+            f"{' to '.join(map(str, sorted({min(episodes), max(episodes)})))} episodes "
+            "(95% Wilson interval); "
             "fidelity is exact next states on held-out tasks, right rewards on the steps that end "
             "an episode, and how often a step that ends nothing is paid for; "
             "mean ± 95% t-interval over seeds. "

@@ -45,7 +45,7 @@ Available commands:
 """
 
 # Which kinds of receptacle do what to the thing one holds, and which things can slice.
-_DEVICES = {
+DEVICES = {
     "clean": ("cleanable", ("sink", "sinkbasin")),
     "heat": ("heatable", ("microwave",)),
     "cool": ("coolable", ("fridge",)),
@@ -171,7 +171,7 @@ class Engine:
                 if "toggleable" in things[t].can:
                     actions[f"use {things[t].name}"] = ("use", t)
             if held:
-                for verb, (able, kinds) in _DEVICES.items():
+                for verb, (able, kinds) in DEVICES.items():
                     if kind in kinds and able in held.can:
                         actions[f"{verb} {held.name} with {name}"] = (verb, r)
         if held and held.kind in _KNIVES:

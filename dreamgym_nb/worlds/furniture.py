@@ -170,13 +170,8 @@ LIES = {
 }
 """Where a kind of thing lies, by weight."""
 
-CAN_HOLD = {
-    r: frozenset(kind for kind, lies in LIES.items() if r in lies and kind != LAMP)
-    for r in sorted({r for lies in LIES.values() for r in lies})
-}
-"""Which kinds of thing a kind of receptacle takes; other receptacles take nothing."""
-
-FITS = frozenset((r, kind) for r, kinds in CAN_HOLD.items() for kind in kinds)
+FITS = frozenset((r, kind) for kind, lies in LIES.items() if kind != LAMP for r in lies)
+"""Which kinds of receptacle take which kinds of thing; nothing else fits."""
 
 # What can be done with a kind of thing beside picking it up, as in ALFWorld.
 _ABLE = {

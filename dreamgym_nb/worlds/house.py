@@ -77,7 +77,7 @@ class House(World):
         self.max_steps = max_steps or ALFWORLD_STEPS
         self._tasks = {split: Tasks(games[split]) for split in games}
         # What fits where is the same in all games of a source, as in ALFWorld.
-        self.can = rules(games["train"][0].fits)
+        self.can = rules(games["train"][0].can_hold)
         check_splits(self._tasks)
         self.slip: int | None = None  # how a careless resident goes wrong in this episode
 
@@ -217,7 +217,7 @@ class Tasks(Sequence[Task]):
 def task_of(game: Game | Head) -> Task:
     """A game as a task; the goal says what to do with what, and where."""
     verb, thing, place = (part.removesuffix("type") for part in game.goal[:3])
-    becomes = CHANGES[verb][1] if verb in CHANGES else ""
+    becomes = CHANGES[verb].becomes if verb in CHANGES else ""
     goal = {"verb": verb, "thing": thing, "place": place, "state": becomes}
     return Task("house", game.id, game.task.strip().removesuffix("."), goal)
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from dreamgym_nb.worlds.furniture import LAMP
 from dreamgym_nb.worlds.house_text import (
     CHANGES,
-    LAMP,
     MIDDLE,
     NAME,
     NO_COMMAND,
@@ -155,8 +155,8 @@ class Known:
     def _change(self, verb: str, thing: str, name: str) -> Known:
         if _bare(self.holding) != thing:
             return self
-        _, becomes, undone, _ = CHANGES[verb]
-        words = {*self.holding.split()[2:], becomes} - {undone}
+        change = CHANGES[verb]
+        words = {*self.holding.split()[2:], change.becomes} - {change.undoes}
         return replace(self, at=name, holding=" ".join([thing, *sorted(words)]))
 
     def _light(self, lamp: str) -> Known:
@@ -202,7 +202,7 @@ class Known:
             return f"you are not at {place}"
         kind, where = thing.split()[0], place.split()[0]
         if verb in CHANGES:
-            if where not in CHANGES[verb][3]:
+            if where not in CHANGES[verb].places:
                 return f"{place} does not {verb}"
             return "" if kind in can[verb] else f"you cannot {verb} {thing}"
         here = self.places.get(place, Place(place))

@@ -11,33 +11,20 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from dreamgym_nb.worlds.alfred import DEVICES
 from dreamgym_nb.worlds.base import FAILURE
+from dreamgym_nb.worlds.furniture import CAN
 
 NAME = r"[a-z]+ \d+"
 MIDDLE = "in the middle"
-LAMP = "desklamp"
 NO_COMMAND = "that is no command"
 UNKNOWN_REASON = "that does not work here"
 COMMANDS = (
     "commands are: go to, open, close, take from, move to, clean with, heat with, "
     "cool with, slice with, use, examine, look, inventory"
 )
-# What changes an object, what it becomes, what that undoes, and where it is done.
-CHANGES = {
-    "heat": ("heated", "hot", "cold", ("microwave",)),
-    "cool": ("cooled", "cold", "hot", ("fridge",)),
-    "clean": ("cleaned", "clean", "", ("sinkbasin", "sink")),
-}
-# ALFWorld's, for all of its games.
-ABLE = {
-    "heat": "apple bread cup egg mug plate potato tomato".split(),
-    "cool": "apple bowl bread cup egg lettuce mug pan plate pot potato tomato winebottle".split(),
-    "clean": (
-        "apple bowl butterknife cloth cup dishsponge egg fork kettle knife ladle lettuce mug pan "
-        "plate pot potato soapbar spatula spoon tomato"
-    ).split(),
-}
 _COMMAND = re.compile(
     rf"(?P<verb>go to|open|close|use|examine) (?P<first>{NAME})"
     rf"|(?P<verb2>take|move|heat|cool|clean|slice) (?P<thing>{NAME})"
@@ -46,21 +33,33 @@ _COMMAND = re.compile(
 _LINKS = {"take": "from", "move": "to"}
 
 
+class Change(NamedTuple):
+    """What a verb makes of a thing, what that undoes, and the kinds of place that do it."""
+
+    becomes: str
+    undoes: str
+    places: tuple[str, ...]
+
+
+CHANGES = {
+    "heat": Change("hot", "cold", DEVICES["heat"][1]),
+    "cool": Change("cold", "hot", DEVICES["cool"][1]),
+    "clean": Change("clean", "", DEVICES["clean"][1]),
+}
+
 # For each kind of place, and each verb of CHANGES, the kinds of things that it takes.
 Rules = Mapping[str, frozenset[str]]
 
 
-def rules(fits: Iterable[tuple[str, str]]) -> Rules:
+def rules(can_hold: Mapping[str, frozenset[str]]) -> Rules:
     """What a resident knows without looking: what fits where, what can be heated.
 
     Args:
-        fits: the pairs (kind of place, kind of thing) that go together.
+        can_hold: for each kind of place the kinds of things that fit (`Game.can_hold`).
     """
-    can: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
-    for place, thing in fits:
-        can[place] |= {thing}
-    for verb, kinds in ABLE.items():
-        can[verb] = frozenset(kinds)
+    can = defaultdict(frozenset, can_hold)
+    for verb, (able, _) in DEVICES.items():
+        can[verb] = frozenset(kind for kind, abilities in CAN.items() if able in abilities)
     return can
 
 

@@ -31,9 +31,9 @@ from itertools import combinations
 
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.worlds.alfred import TASK_TYPES, Engine, Game, Receptacle, Thing
-from dreamgym_nb.worlds.furniture import CAN, CAN_HOLD, FITS, LAMP, LIES, OPENABLE, ROOMS
+from dreamgym_nb.worlds.furniture import CAN, FITS, LAMP, LIES, OPENABLE, ROOMS
 
-__all__ = ["CAN_HOLD", "ROOMS", "Household", "generate_games"]
+__all__ = ["ROOMS", "Household", "generate_games"]
 
 MIN_RECEPTACLES, MAX_RECEPTACLES = 4, 25
 MIN_OBJECTS, MAX_OBJECTS = 2, 25

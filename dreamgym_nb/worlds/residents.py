@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dreamgym_nb.errors import UserError
+from dreamgym_nb.worlds.furniture import LAMP
 from dreamgym_nb.worlds.house_known import Known, Place
-from dreamgym_nb.worlds.house_text import CHANGES, LAMP, Rules
+from dreamgym_nb.worlds.house_text import CHANGES, Rules
 
 if TYPE_CHECKING:
     from dreamgym_nb.worlds.house import House
@@ -109,8 +110,8 @@ def plan(house: House, verb: str, thing: str, place: str, rng: np.random.Generat
 def _bring(known: Known, verb: str, place: str, can: Rules, rng: np.random.Generator) -> str:
     item, here = known.holding, known.places.get(known.at)
     name = " ".join(item.split()[:2])
-    if verb in CHANGES and CHANGES[verb][1] not in item.split()[2:]:
-        tools = [p for p in known.places if p.split()[0] in CHANGES[verb][3]]
+    if verb in CHANGES and CHANGES[verb].becomes not in item.split()[2:]:
+        tools = [p for p in known.places if p.split()[0] in CHANGES[verb].places]
         if known.at in tools:
             return f"{verb} {name} with {known.at}"
         if tools:
@@ -229,7 +230,7 @@ def _hasty(house: House, rng: np.random.Generator) -> str:
     if goal["verb"] == "look" and rng.random() < 0.5:
         return f"use {goal['place']} 1"
     if goal["verb"] in CHANGES and rng.random() < 0.5:
-        tools = CHANGES[goal["verb"]][3]
+        tools = CHANGES[goal["verb"]].places
         tool = next((p for p in places if p.split()[0] in tools), here)
         return f"{goal['verb']} {held or thing} with {tool}"
     return f"move {held if held and rng.random() < 0.6 else thing} to {target}"
