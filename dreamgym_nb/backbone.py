@@ -46,6 +46,11 @@ HASTY_HOUSE_MIX = {"expert": 0.2, "exploring": 0.15, "careless": 0.15} | {
     "random": 0.1,
     "invalid": 0.1,
 }
+CARELESS_HOUSE_MIX = {"expert": 0.15, "exploring": 0.1, "careless": 0.35} | {
+    "hasty": 0.25,
+    "random": 0.08,
+    "invalid": 0.07,
+}
 HOUSE_MIX = {"expert": 0.2, "exploring": 0.2, "careless": 0.2, "random": 0.15, "invalid": 0.25}
 MIX = {"expert": 0.15, "exploring": 0.2, "careless": 0.3, "random": 0.1, "invalid": 0.25}
 
@@ -122,6 +127,14 @@ RECIPES = {
                 learning_rate=4e-3,
                 easy=0.15,
                 mix=HASTY_HOUSE_MIX,
+                transcripts="worked",
+            ),
+            Stage(
+                catalogues=24,
+                steps=1800,
+                learning_rate=4e-3,
+                easy=0.2,
+                mix=CARELESS_HOUSE_MIX,
                 transcripts="worked",
             ),
         ),

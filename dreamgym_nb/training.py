@@ -58,30 +58,31 @@ class FitHistory:
     interrupted: bool = False
 
 
-def collate(samples: Sequence[Sample], pad: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def collate(samples: Sequence[Sample], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Samples as tensors, padded on the right.
 
     Returns:
-        ids, attention mask and counted mask, each (batch, longest).
+        ids and counted mask, each (batch, longest).
     """
     width = max(len(s.tokens) for s in samples)
     ids = torch.full((len(samples), width), pad)
-    mask = torch.zeros(len(samples), width, dtype=torch.long)
     counted = torch.zeros(len(samples), width, dtype=torch.bool)
     for i, s in enumerate(samples):
         ids[i, : len(s.tokens)] = torch.tensor(s.tokens)
-        mask[i, : len(s.tokens)] = 1
         counted[i, : len(s.tokens)] = torch.tensor(s.counted)
-    return ids, mask, counted
+    return ids, counted
 
 
 def token_loss(lm: LanguageModel, samples: Sequence[Sample]) -> torch.Tensor:
     """Mean over the counted tokens of ``−log P(token | tokens before it)``, a scalar."""
-    ids, mask, counted = (t.to(lm.device) for t in collate(samples, lm.pad))
-    logits = lm.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    ids, counted = (t.to(lm.device) for t in collate(samples, lm.pad))
     # The prediction of token t is made at position t-1.
     here = counted[:, 1:]
-    return torch.nn.functional.cross_entropy(logits[:, :-1][here], ids[:, 1:][here])
+    # Scores for a whole vocabulary are dear, so only columns in which something counts get them.
+    columns = here.any(dim=0).nonzero()[:, 0]
+    # Padding stands on the right, where a causal model cannot see it: no mask is needed.
+    logits = lm.model(input_ids=ids, use_cache=False, logits_to_keep=columns).logits
+    return torch.nn.functional.cross_entropy(logits[here[:, columns]], ids[:, 1:][here])
 
 
 def backward(lm: LanguageModel, batch: Sequence[Sample]) -> float:

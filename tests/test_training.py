@@ -62,11 +62,10 @@ def test_a_sample_is_its_segments_in_order():
     assert sample == Sample((1, 2, 3, 4), (False, False, True, False))
 
 
-def test_padding_is_to_the_right_and_masked():
+def test_padding_is_to_the_right_and_does_not_count():
     batch = [Sample((5, 6, 7), (False, True, True)), Sample((8,), (True,))]
-    ids, mask, counted = collate(batch, pad=9)
+    ids, counted = collate(batch, pad=9)
     assert ids.tolist() == [[5, 6, 7], [8, 9, 9]]
-    assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]
     assert counted.tolist() == [[False, True, True], [True, False, False]]
 
 
