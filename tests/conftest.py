@@ -1,10 +1,15 @@
-"""What the tests of the core share: a small shop, a short log of it, a tiny model of its words."""
+"""What tests of several files share: a small shop, its log, a tiny model of it, real data."""
 
+import os
 import sys
+from pathlib import Path
 
 import pytest
 
 SEED = 3
+
+# So that an assert in there says as much as one in a test file.
+pytest.register_assert_rewrite("walks")
 
 
 def pytest_collection_finish(session):
@@ -120,3 +125,31 @@ class Oracle:
 def oracle():
     """An experience model that is always right."""
     return Oracle()
+
+
+def data_with(benchmark, how):
+    """The folder with the real benchmarks' files; skips, saying how to get them, without them."""
+    folder = os.environ.get("DREAMGYM_DATA")
+    if not folder or not Path(folder, benchmark).is_dir():
+        pytest.skip(how)
+    return Path(folder)
+
+
+@pytest.fixture(scope="module")
+def alfworld_data():
+    """The folder with the real benchmarks' files, ALFWorld's among them."""
+    return data_with(
+        "alfworld",
+        "ALFWorld's games are not here: set DREAMGYM_DATA to the folder that holds "
+        "alfworld/ and golden/ (upstream's own: pip install alfworld; alfworld-download).",
+    )
+
+
+@pytest.fixture(scope="module")
+def packed(alfworld_data):
+    """ALFWorld's packed games of train and valid_seen."""
+    from dreamgym_nb.worlds.alfred_games import load_games
+
+    return {
+        s: load_games(alfworld_data / f"alfworld/{s}.jsonl.xz") for s in ("train", "valid_seen")
+    }
