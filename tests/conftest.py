@@ -127,6 +127,14 @@ def oracle():
     return Oracle()
 
 
+@pytest.fixture(scope="module")
+def web():
+    """The web world; every test starts an episode of its own in it."""
+    from dreamgym_nb.worlds.web import Web
+
+    return Web(seed=0)
+
+
 def data_with(benchmark, how):
     """The folder with the real benchmarks' files; skips, saying how to get them, without them."""
     folder = os.environ.get("DREAMGYM_DATA")
