@@ -161,3 +161,13 @@ def packed(alfworld_data):
     return {
         s: load_games(alfworld_data / f"alfworld/{s}.jsonl.xz") for s in ("train", "valid_seen")
     }
+
+
+@pytest.fixture(scope="module")
+def webshop_data():
+    """The folder with the real benchmarks' files, WebShop's among them."""
+    return data_with(
+        "webshop",
+        "WebShop's data is not here: set DREAMGYM_DATA to a folder that holds it in webshop/ "
+        "(upstream's own: ./setup.sh -d small of princeton-nlp/WebShop).",
+    )
