@@ -218,30 +218,40 @@ class ExperienceModel:
         """
         prompts, memories = self.prompts(questions)
         self.asked += len(questions)
-        chance = [i for i, q in enumerate(questions) if temperature or q.hidden]
-        sampled = self._write(
-            [prompts[i] for i in chance], temperature or 1.0, max_new_tokens, generator
-        )
-        drawn = dict(zip(chance, sampled, strict=True))
-        sure = [i for i in range(len(questions)) if i not in drawn]
-        greedy = self._remembered([prompts[i] for i in sure], max_new_tokens)
-        drawn.update(zip(sure, greedy, strict=True))
-        answers = [drawn[i] for i in range(len(questions))]
+        chance = [temperature or 1.0 if temperature or q.hidden else 0.0 for q in questions]
+        answers = self._answered(prompts, chance, max_new_tokens, generator)
         self.unreadable += sum(not parsed for _, parsed in answers)
         return [
             Imagined(outcome, tuple(found), parsed)
             for (outcome, parsed), found in zip(answers, memories, strict=True)
         ]
 
-    def _remembered(
-        self, prompts: Sequence[str], max_new_tokens: int
+    def _answered(
+        self,
+        prompts: Sequence[str],
+        temperatures: Sequence[float],
+        max_new_tokens: int,
+        generator: torch.Generator | None,
     ) -> list[tuple[Outcome, bool]]:
-        """Greedy answers; each different prompt is generated once."""
-        keys = [(p, max_new_tokens) for p in prompts]
-        new = [key for key in dict.fromkeys(keys) if key not in self._answers]
-        written = self._write([p for p, _ in new], 0.0, max_new_tokens, None)
-        self._answers.update(zip(new, written, strict=True))
-        answers = [self._answers[key] for key in keys]
+        """Sampled answers, and greedy ones, of which each different prompt is generated once."""
+        # A greedy answer goes by its prompt, a sampled one by its place.
+        keys = [
+            i if t else (p, max_new_tokens)
+            for i, (p, t) in enumerate(zip(prompts, temperatures, strict=True))
+        ]
+        new: dict[object, int] = {}
+        for i, key in enumerate(keys):
+            if key not in self._answers:
+                new.setdefault(key, i)
+        written = self._write(
+            [prompts[i] for i in new.values()],
+            [temperatures[i] for i in new.values()],
+            max_new_tokens,
+            generator,
+        )
+        drawn = dict(zip(new, written, strict=True))
+        answers = [drawn[key] if key in drawn else self._answers[key] for key in keys]
+        self._answers.update((key, a) for key, a in drawn.items() if not isinstance(key, int))
         while len(self._answers) > self.cache_size:
             self._answers.popitem(last=False)
         return answers
@@ -249,7 +259,7 @@ class ExperienceModel:
     def _write(
         self,
         prompts: Sequence[str],
-        temperature: float,
+        temperatures: Sequence[float],
         max_new_tokens: int,
         generator: torch.Generator | None,
     ) -> list[tuple[Outcome, bool]]:
@@ -257,7 +267,7 @@ class ExperienceModel:
             return []
         self.generated += len(prompts)
         rows = [self.lm.encode(p) for p in prompts]
-        written = self.lm.generate(rows, max_new_tokens, temperature, generator=generator)
+        written = self.lm.generate(rows, max_new_tokens, temperatures, generator=generator)
         outcomes = [parse_target(self.lm.decode(g.tokens)) for g in written]
         return [(o or UNREADABLE, o is not None) for o in outcomes]
 

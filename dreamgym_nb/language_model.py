@@ -4,8 +4,7 @@ Any causal language model of `transformers` fits.  The course's own is tiny: a
 Llama-style model of about a million parameters with a word-level tokenizer
 that falls back to bytes, so that no text is ever unknown to it.
 
-Generation keeps one key-value cache for a whole batch of episodes
-(`Session`): what an agent read in turn one is not read again in turn two.
+How it writes is in `generation`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -28,7 +26,6 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
-    DynamicCache,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
@@ -37,6 +34,7 @@ from transformers import (
 )
 
 from dreamgym_nb.errors import UserError
+from dreamgym_nb.generation import Generation, Session
 from dreamgym_nb.prompts import EOS, PHRASES
 
 PAD = "<pad>"
@@ -45,20 +43,6 @@ SPACE = "▁"  # how a space is written inside a token, as in SentencePiece
 # that `b12` in a page and in `click[b12]` is the same token.
 _SPACED = (("[", "[ "), ("]", " ]"), ("\n", " \n "), (EOS, f" {EOS}"))
 _WORD = re.compile(r" ?(?:search\[|click\[|\$?[a-zA-Z0-9]+|\n|[^\sa-zA-Z0-9])")
-
-
-@dataclass(frozen=True)
-class Generation:
-    """What was written for one row.
-
-    Attributes:
-        tokens: sampled token ids; the last is EOS unless the limit was hit.
-        logprobs: log π(token | what came before) of each, same length, under
-            the sampling temperature (temperature 1 for greedy).
-    """
-
-    tokens: list[int]
-    logprobs: list[float]
 
 
 def build_tokenizer(
@@ -246,7 +230,7 @@ class LanguageModel:
         self,
         prompts: Sequence[Sequence[int]],
         max_new_tokens: int,
-        temperature: float = 0.0,
+        temperature: float | Sequence[float] = 0.0,
         batch_size: int = 128,
         generator: torch.Generator | None = None,
     ) -> list[Generation]:
@@ -258,125 +242,22 @@ class LanguageModel:
         Args:
             prompts: token ids, one list for each row.
             max_new_tokens: limit on the tokens of one row.
-            temperature: 0 for greedy, otherwise sampling from softmax(logits/T).
+            temperature: 0 for greedy, otherwise sampling from softmax(logits/T);
+                one for all prompts, or one for each.
             batch_size: rows that are computed together.
             generator: source of randomness for sampling.
         """
+        heat = (
+            [temperature] * len(prompts) if isinstance(temperature, (int, float)) else temperature
+        )
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         written: list[Generation | None] = [None] * len(prompts)
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             session = Session(self, len(rows))
             session.read([prompts[i] for i in rows])
-            done = session.write(max_new_tokens, temperature, generator, last=True)
+            warm = [heat[i] for i in rows]
+            done = session.write(max_new_tokens, warm, generator, last=True)
             for i, g in zip(rows, done, strict=True):
                 written[i] = g
         return written  # type: ignore[return-value]
-
-
-class Session:
-    """A batch of texts that grow together over one key-value cache.
-
-    Rows take turns: `read` adds given tokens to each row, `write` lets the
-    model continue each row until EOS.  Rows differ in length; shorter chunks
-    are padded on the left and the padding is masked, so every row sees its
-    own tokens only, at its own positions.
-
-    Args:
-        lm: the language model.
-        rows: size of the batch.
-    """
-
-    def __init__(self, lm: LanguageModel, rows: int) -> None:
-        self.lm = lm
-        self.cache = DynamicCache()
-        self.mask = torch.zeros(rows, 0, dtype=torch.long, device=lm.device)
-        self.lengths = torch.zeros(rows, dtype=torch.long, device=lm.device)
-        # The last token written is in the text but not yet in the cache.
-        self.pending: list[list[int]] = [[] for _ in range(rows)]
-        self.logits: torch.Tensor | None = None
-
-    def keep(self, rows: Sequence[int]) -> None:
-        """Drop all rows but these (their order is the new order)."""
-        if list(rows) == list(range(len(self.pending))):
-            return
-        index = torch.tensor(list(rows), device=self.mask.device)
-        self.cache.batch_select_indices(index)
-        self.mask, self.lengths = self.mask[index], self.lengths[index]
-        self.pending = [self.pending[i] for i in rows]
-        self.logits = self.logits[index]
-
-    @torch.inference_mode()
-    def read(self, chunks: Sequence[Sequence[int]]) -> None:
-        """Add the tokens of `chunks`, one non-empty list for each row."""
-        chunks = [p + list(c) for p, c in zip(self.pending, chunks, strict=True)]
-        self.pending = [[] for _ in chunks]
-        width = max(len(c) for c in chunks)
-        pads = [width - len(c) for c in chunks]
-        ids = torch.tensor([[self.lm.pad] * p + c for p, c in zip(pads, chunks, strict=True)])
-        real = torch.tensor([[0] * p + [1] * len(c) for p, c in zip(pads, chunks, strict=True)])
-        self._forward(ids.to(self.mask.device), real.to(self.mask.device))
-
-    def _forward(self, ids: torch.Tensor, real: torch.Tensor) -> None:
-        positions = (self.lengths[:, None] + real.cumsum(1) - 1).clamp(min=0)
-        self.mask = torch.cat([self.mask, real], dim=1)
-        out = self.lm.model(
-            input_ids=ids,
-            attention_mask=self.mask,
-            position_ids=positions,
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        self.lengths = self.lengths + real.sum(1)
-        self.logits = out.logits[:, -1].float()
-
-    @torch.inference_mode()
-    def write(
-        self,
-        max_new_tokens: int,
-        temperature: float = 1.0,
-        generator: torch.Generator | None = None,
-        last: bool = False,
-    ) -> list[Generation]:
-        """Let the model continue every row until EOS or `max_new_tokens`.
-
-        Args:
-            max_new_tokens: limit on the tokens of one row.
-            temperature: 0 for greedy, otherwise sampling from softmax(logits/T).
-            generator: source of randomness for sampling.
-            last: the session ends here, so rows that are done may be dropped
-                from the cache on the way (it cannot be read into afterwards).
-
-        Returns:
-            Tokens and log-probabilities, one `Generation` for each row.
-        """
-        rows = list(range(len(self.pending)))  # which text each row of the cache belongs to
-        tokens: list[list[int]] = [[] for _ in rows]
-        logprobs: list[list[float]] = [[] for _ in rows]
-        done = [False] * len(rows)
-        for step in range(max_new_tokens):
-            scaled = torch.log_softmax(self.logits / (temperature or 1.0), dim=-1)
-            if temperature:
-                choice = torch.multinomial(scaled.exp(), 1, generator=generator)
-            else:
-                choice = scaled.argmax(dim=-1, keepdim=True)
-            picked, lp = choice[:, 0].tolist(), scaled.gather(1, choice)[:, 0].tolist()
-            for row, i in enumerate(rows):
-                if not done[i]:
-                    tokens[i].append(picked[row])
-                    logprobs[i].append(lp[row])
-                    done[i] = picked[row] == self.lm.eos
-            live = [row for row, i in enumerate(rows) if not done[i]]
-            if not live or step == max_new_tokens - 1:
-                break
-            if last and len(live) < 0.75 * len(rows):  # copying the cache costs, so not each time
-                self.keep(live)
-                choice, rows = choice[live], [rows[row] for row in live]
-                live = list(range(len(rows)))
-            # Finished rows are fed padding, masked: it leaves no trace in them.
-            real = torch.zeros_like(choice)
-            real[live] = 1
-            self._forward(torch.where(real > 0, choice, self.lm.pad), real)
-        self.pending = [t[-1:] for t in tokens]
-        return [Generation(t, lp) for t, lp in zip(tokens, logprobs, strict=True)]

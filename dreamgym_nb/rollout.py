@@ -16,7 +16,8 @@ import torch
 
 from dreamgym_nb.agent import MAX_ACTION_TOKENS, action_of
 from dreamgym_nb.experience import Task, Trajectory, Transition
-from dreamgym_nb.language_model import LanguageModel, Session
+from dreamgym_nb.generation import Session
+from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.prompts import first_turn, next_turn
 from dreamgym_nb.worlds.vector import VectorWorld
 

@@ -174,10 +174,9 @@ def test_what_is_hidden_is_drawn_and_all_else_is_asked_once(model, script, trans
     for _ in range(2):
         answers = model.imagine([hidden, sure, hidden], generator=generator)
         assert [a.outcome.observation for a in answers] == ["item b1"] * 3
-    drawn = [(len(texts), g) for texts, _, t, g in calls if t == 1.0]
-    greedy = [len(texts) for texts, _, t, _ in calls if t == 0.0]
-    assert drawn == [(2, generator)] * 2, "each time anew"
-    assert greedy == [1], "once, then remembered"
+    heat = [t for _, _, t, _ in calls]
+    assert heat == [[1.0, 0.0, 1.0], [1.0, 1.0]], "drawn each time anew, else once"
+    assert [g for *_, g in calls] == [generator] * 2
 
 
 def test_an_answer_that_was_cut_short_is_not_remembered_as_the_answer(model, script, transitions):
@@ -197,7 +196,7 @@ def test_sampled_answers_are_each_drawn(model, script, transitions):
     model.imagine([a], temperature=0.7, generator=generator)
     assert (model.asked, model.generated) == (5, 5)
     assert [len(texts) for texts, *_ in calls] == [1, 3, 1]
-    assert [call[2] for call in calls] == [0.0, 0.7, 0.7]
+    assert [call[2] for call in calls] == [[0.0], [0.7] * 3, [0.7]]
     assert calls[1][3] is generator
     model.imagine([a])
     assert model.generated == 5, "the greedy answer is still remembered"

@@ -199,8 +199,11 @@ def test_evaluation_counts_real_steps_and_wins(prepared):
     assert result.episodes == 12
     assert result.transitions == world.real_steps - paid == result.turns * 12
     assert result == evaluate(prepared.agent, prepared.realities(), tasks, repeats=2)
-    other = evaluate(prepared.agent, prepared.realities(), tasks, repeats=2, seed=7)
-    assert other.to_json() != result.to_json()
+    others = [
+        evaluate(prepared.agent, prepared.realities(), tasks, repeats=2, seed=seed)
+        for seed in (7, 8, 9)
+    ]
+    assert any(other.to_json() != result.to_json() for other in others)
 
 
 def test_an_evaluation_in_the_dream_is_free(believed):
