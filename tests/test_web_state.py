@@ -106,7 +106,7 @@ def test_the_teachers_verdict_is_the_reward(web, log):
             continue
         stops += 1
         right, why = verdict(t.task.goal, read(t.state), parse_action(t.action).text)
-        assert right == bool(t.reward) and t.reasoning == why
+        assert right == bool(t.reward) and t.reasoning.endswith(f"\n{why}")
     assert stops > 200
     for state, action, (_, reward, terminated, _, info) in wander(web, 150, seed=1):
         if terminated:
@@ -202,6 +202,7 @@ def test_the_teacher_says_what_the_page_has_and_what_it_does(web):
     assert teach(task, products, "go_back") == "behind this page is home"
     assert teach(task, products, "nonsense") == "this is no action"
     assert teach(task, products, "stop [$5]") == (
+        f"asked {task.instruction}\nhere products page 1\nnothing saved\n"
         f"wanted {name} got products page 1 no\nit does not say price\n"
         f"answered $5 {'yes' if task.goal['value'] == '$5' else 'no'}"
     )
@@ -213,12 +214,14 @@ def test_the_teacher_says_what_the_page_has_and_what_it_does(web):
     assert teach(task, page, "type [6] [seven] [1]") == ("[6] is textbox price\nseven is no price")
     assert teach(task, page, "click [4]") == f"[4] is button hide\nit sets {name} | state | hidden"
     assert teach(task, page, "click [8]") == "[8] is button save\nnothing was typed"
-    assert teach(task, page, f"stop [{price}]") == (
-        f"wanted {name} got {name} yes\nit says price {price}\nanswered {price} yes"
+    assert teach(task, page, f"stop [{price}]").endswith(
+        f"here {name}\nnothing saved\nwanted {name} got {name} yes\n"
+        f"it says price {price}\nanswered {price} yes"
     )
     assert teach(task, page, "stop [$7]").endswith(f"it says price {price}\nanswered $7 no")
     web.step("click [4]")
-    assert teach(task, web.state, f"stop [{price}]") == (
+    assert teach(task, web.state, f"stop [{price}]").endswith(
+        f"here {name}\nsaved {name} | state | hidden\n"
         f"nothing was to be saved\nsaved {name} | state | hidden no"
     )
 
@@ -229,7 +232,8 @@ def test_the_teacher_weighs_wanted_against_got(web):
     (_, price), (_, stock) = task.goal["changes"]
     plan = expert_plan(web, task)
     walk(web, task, *plan[:3], f"type [6] [{price}] [1]")
-    assert web.teacher(task, web.state, "stop [done]") == (
+    assert web.teacher(task, web.state, "stop [done]").endswith(
+        f"here {name}\nsaved {name} | price | {price}\n"
         f"wanted {name} | price | {price} got {price} yes\n"
         f"wanted {name} | stock | {stock} got nothing no"
     )
@@ -241,8 +245,8 @@ def test_the_teacher_weighs_wanted_against_got(web):
     plan = expert_plan(web, task)
     order, customer = task.goal["pages"]
     state = walk(web, task, *plan[:-1])[4]["state"]
-    assert web.teacher(task, state, "stop [done]") == (
-        f"wanted customer of {order} got {customer} behind it {order} yes"
+    assert web.teacher(task, state, "stop [done]").endswith(
+        f"\nwanted customer of {order} got {customer} behind it {order} yes"
     )
     task = next(
         t for t in everything(web) if t.goal["template"] == "change issues state closed by title"
@@ -250,8 +254,8 @@ def test_the_teacher_weighs_wanted_against_got(web):
     plan = expert_plan(web, task)
     state = walk(web, task, *plan[:-1])[4]["state"]
     title = task.goal["query"]
-    assert web.teacher(task, state, "stop [done]") == (
-        f"wanted title {title} got title {title} yes\nwanted state | closed got closed yes"
+    assert web.teacher(task, state, "stop [done]").endswith(
+        f"\nwanted title {title} got title {title} yes\nwanted state | closed got closed yes"
     )
 
 

@@ -137,7 +137,7 @@ class Web(World):
 
     def teacher(self, task: Task, state: str, action: str) -> str:
         """Trace R*: what the page has at that number; at the end wanted against got."""
-        return web_teacher.explain(self.start, task.goal, state, action)
+        return web_teacher.explain(self.start, task, state, action)
 
     @property
     def behaviours(self) -> Mapping[str, float]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from dreamgym_nb.experience import Task
 from dreamgym_nb.worlds.pages import PLAIN, Action, local_url, parse_action
 from dreamgym_nb.worlds.sites.forms import refusal
 from dreamgym_nb.worlds.sites.schema import Kind
@@ -14,13 +15,13 @@ from dreamgym_nb.worlds.web_state import UNKNOWN, View, read
 from dreamgym_nb.worlds.web_tasks import CHANGE, VISIT, normal, same_page
 
 
-def explain(site: SiteState, goal: Mapping[str, Any], state: str, action: str) -> str:
+def explain(site: SiteState, task: Task, state: str, action: str) -> str:
     """The trace R* of an action in an abstract state.
 
     Args:
         site: the sites as they are at the start; only their kinds, and the
             names that a text box takes, are looked at.
-        goal: of the task.
+        task: its goal is weighed against what was reached.
         state: the abstract state.
         action: as it was written.
     """
@@ -28,7 +29,7 @@ def explain(site: SiteState, goal: Mapping[str, Any], state: str, action: str) -
     if parsed is None:
         return "this is no action"
     if parsed.verb == "stop":
-        return verdict(goal, view, parsed.text)[1]
+        return "\n".join([*_evidence(task, view), verdict(task.goal, view, parsed.text)[1]])
     if parsed.verb in ("click", "type", "hover"):
         return _at_node(site, view, parsed)
     if parsed.verb == "go_back":
@@ -110,6 +111,16 @@ def kind_of(site: SiteState, url: str) -> Kind | None:
     """The kind of the record whose page has that address."""
     parts = re.fullmatch(r"/(\w+)/([\w-]+)(/[\w-]+)?", url)
     return site.kind_at(parts[1], parts[2]) if parts else None
+
+
+def _evidence(task: Task, view: View) -> list[str]:
+    """The task, the page and what was saved, word for word.
+
+    A small model that first copies these judges them; one that does not
+    judges what a memory was about.
+    """
+    saved = [f"saved {note}" for note in view.saved] or ["nothing saved"]
+    return [f"asked {task.instruction}", f"here {view.title}", *saved]
 
 
 def verdict(goal: Mapping[str, Any], view: View, answer: str) -> tuple[bool, str]:
