@@ -121,36 +121,42 @@ class Session:
         self.cache = Slots()
         self.texts = torch.full((rows, 0), lm.pad, device=lm.device)  # what stands in which slot
         self.lengths = torch.zeros(rows, dtype=torch.long, device=lm.device)  # slots filled
-        # The last token written is in the text but not yet in the cache.
-        self.pending = torch.zeros(rows, dtype=torch.bool, device=lm.device)
-        self.logits: torch.Tensor | None = None
+        self.logits: torch.Tensor | None = None  # of what comes next, between read and write
         self.passes = 0
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Drop all rows but these (their order is the new order)."""
+        """Go on with these rows, in this order; a row may be there several times."""
         if list(rows) == list(range(len(self.lengths))):
             return
         index = torch.tensor(list(rows), device=self.lengths.device)
         self.cache.keep(index)
         self.texts, self.lengths = self.texts[index], self.lengths[index]
-        self.pending = self.pending[index]
+        if self.logits is not None:
+            self.logits = self.logits[index]
 
     @torch.inference_mode()
     def read(self, chunks: Sequence[Sequence[int]]) -> None:
-        """Add the tokens of `chunks`, one non-empty list for each row."""
-        last = self.texts.gather(1, self.lengths[:, None]) if self.pending.any() else None
-        chunks = [
-            ([int(last[i])] if waits else []) + list(chunk)
-            for i, (chunk, waits) in enumerate(zip(chunks, self.pending.tolist(), strict=True))
-        ]
+        """Add the tokens of `chunks`, one non-empty list for each row.
+
+        Rows that begin alike, as those of a group do, are computed once.
+        """
+        if self.cache.keys:  # the token written last is in the text but not yet in the cache
+            last = self.texts.gather(1, self.lengths[:, None]).tolist()
+            self._append([one + list(chunk) for one, chunk in zip(last, chunks, strict=True)])
+            return
+        place = {chunk: i for i, chunk in enumerate(dict.fromkeys(map(tuple, chunks)))}
+        self.keep(range(len(place)))
+        self._append([list(chunk) for chunk in place])
+        self.keep([place[tuple(chunk)] for chunk in chunks])
+
+    def _append(self, chunks: list[list[int]]) -> None:
         width = max(len(c) for c in chunks)
-        ids = torch.tensor([list(c) + [self.lm.pad] * (width - len(c)) for c in chunks])
+        ids = torch.tensor([c + [self.lm.pad] * (width - len(c)) for c in chunks])
         sizes = torch.tensor([len(c) for c in chunks], device=self.lengths.device)
         columns, place = torch.unique(sizes - 1, return_inverse=True)
         logits = self._forward(ids.to(self.lengths.device), columns)
         self.logits = logits[torch.arange(len(chunks), device=logits.device), place]
         self.lengths = self.lengths + sizes
-        self.pending = torch.zeros_like(self.pending)
 
     def _forward(self, ids: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
         """One pass over `ids`, (rows, q), that follow each row; scores at some columns."""
@@ -233,7 +239,7 @@ class Session:
         columns = torch.arange(1 + self.draft, device=device)
         choice, lp = _choose(self.logits[:, None], heat, generator)
         tokens[:, :1], logprobs[:, :1], written[:] = choice, lp, 1
-        self.pending[:], self.logits = True, None
+        self.logits = None
         self._note(self.lengths[:, None], choice)
         live = choice[:, 0] != self.lm.eos
         while bool((live := live & (written[rows] < max_new_tokens)).any()):

@@ -177,6 +177,35 @@ def test_sampling_is_fixed_by_its_generator(lm, texts):
     assert sample(1) == sample(1) != sample(2)
 
 
+def test_rows_that_begin_alike_are_computed_once(lm, turns, monkeypatch):
+    """A group's rows share their first prompt; each is then a row of its own."""
+    sizes = []
+    forward = Session._forward
+
+    def spy(session, ids, columns):
+        sizes.append(len(ids))
+        return forward(session, ids, columns)
+
+    monkeypatch.setattr(Session, "_forward", spy)
+    a, b = turns[0], turns[1]
+    session = Session(lm, 5)
+    session.read([a[0], b[0], a[0], a[0], b[0]])
+    assert sizes == [2]
+    first = session.write(4, [0.0, 0.0, 1.0, 1.0, 0.0], torch.Generator().manual_seed(0))
+    session.read([a[1], b[1], b[1], a[2], b[2]])
+    assert sizes[-1] == 5
+    second = session.write(4, 0.0)
+    begun, later = (a, b, a, a, b), (a[1], b[1], b[1], a[2], b[2])
+    for row, more, one, two in zip(begun, later, first, second, strict=True):
+        text = row[0] + one.tokens + more
+        assert one.logprobs == pytest.approx(
+            logprobs_of(lm, row[0] + one.tokens, len(row[0])), abs=1e-5
+        )
+        assert two.logprobs == pytest.approx(
+            logprobs_of(lm, text + two.tokens, len(text)), abs=1e-5
+        )
+
+
 # ---- drafts: several tokens for each pass -------------------------------------------------
 
 
