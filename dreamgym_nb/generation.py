@@ -7,10 +7,11 @@ token sees the slots up to its own.  Rows may differ in length, padding needs
 no mask, and what was written in vain is overwritten by what comes next.
 
 *Drafts.*  Most of what a world answers is copied from its prompt (the state, a
-memory).  So the tokens that followed the same words earlier in the row are
-guessed to follow again, and one pass checks all of them: each is kept as long
-as it is what the model itself chooses there (speculative decoding with prompt
-lookup).  Greedy texts stay the same, sampled ones keep their distribution.
+memory), or is written as it was the last time.  So the tokens that followed the
+same words before are guessed to follow again, and one pass checks all of them:
+each is kept as long as it is what the model itself chooses there (speculative
+decoding with prompt lookup).  Greedy texts stay the same; so do sampled ones,
+because every place of a text has a random number of its own.
 """
 
 from __future__ import annotations
@@ -25,10 +26,9 @@ from transformers import Cache
 if TYPE_CHECKING:
     from dreamgym_nb.language_model import LanguageModel
 
-DRAFT = (
-    3  # tokens guessed for each pass: more are seldom right, and each costs as much as a real one
-)
+DRAFT = 3  # tokens guessed for each pass: each costs as much as a real one
 NGRAM = 4  # how many of the last tokens a guess looks at, at most
+ENOUGH = 2  # with fewer alike, habit is the better guess
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,41 @@ class Slots(Cache):
     def get_mask_sizes(self, *_, **__) -> tuple[int, int]:
         """Slots to be seen, and the first of them."""
         return self.width, 0
+
+
+class Habits:
+    """What followed each pair of tokens the last time, in any text.
+
+    A table of fixed size: pairs that share a place forget each other, which
+    costs a guess and nothing else.
+
+    Args:
+        pad: the guess where nothing is known.
+    """
+
+    SIZE = 1 << 16
+
+    def __init__(self, pad: int) -> None:
+        self.next = torch.full((self.SIZE,), pad)
+
+    def _place(self, before: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+        return (before * 40_503 + last) % self.SIZE
+
+    def learn(self, texts: torch.Tensor, ends: torch.Tensor) -> None:
+        """Remember texts, (rows, width), of which the first `ends` tokens count."""
+        self.next = self.next.to(texts.device)
+        real = torch.arange(2, texts.shape[1], device=texts.device) < ends[:, None]
+        places = self._place(texts[:, :-2], texts[:, 1:-1])
+        self.next[places[real]] = texts[:, 2:][real]
+
+    def guess(self, before: torch.Tensor, last: torch.Tensor, n: int) -> torch.Tensor:
+        """The next `n` tokens after a pair, each (rows,); returns (rows, n)."""
+        self.next = self.next.to(last.device)
+        guesses = torch.zeros(len(last), n, dtype=torch.long, device=last.device)
+        for i in range(n):
+            before, last = last, self.next[self._place(before, last)]
+            guesses[:, i] = last
+        return guesses
 
 
 def _grown(slots: torch.Tensor, width: int) -> torch.Tensor:
@@ -190,10 +225,10 @@ class Session:
         self.texts.scatter_(1, where, ids)
 
     def _guess(self) -> torch.Tensor:
-        """What followed the same last tokens earlier in each row, (rows, draft).
+        """What followed the same last tokens before, (rows, draft).
 
-        The place where most of the last `NGRAM` tokens agree wins, and of
-        equally good ones the latest; without any, the guess is padding.
+        The place of the row where most of the last `NGRAM` tokens agree wins, of
+        equally good ones the latest; habit, where fewer than `ENOUGH` agree.
         """
         texts, ends = self.texts, self.lengths[:, None]  # the last token stands in slot `ends`
         slots = torch.arange(texts.shape[1], device=texts.device)
@@ -205,9 +240,11 @@ class Session:
             score += agree
         best = (score * texts.shape[1] + slots).argmax(dim=1, keepdim=True)
         follow = best + 1 + torch.arange(self.draft, device=texts.device)
-        known = (follow <= ends) & (score.gather(1, best) > 0)
-        guess = texts.gather(1, follow.clamp(max=texts.shape[1] - 1))
-        return torch.where(known, guess, self.lm.pad)
+        lookup = texts.gather(1, follow.clamp(max=texts.shape[1] - 1))
+        before, last = texts.gather(1, torch.cat([(ends - 1).clamp(min=0), ends], dim=1)).T
+        habit = self.lm.habits.guess(before, last, self.draft)
+        known = (follow <= ends) & (score.gather(1, best) >= ENOUGH)
+        return torch.where(known, lookup, habit)
 
     @torch.inference_mode()
     def write(
@@ -237,7 +274,8 @@ class Session:
         written = torch.zeros(n, dtype=torch.long, device=device)
         rows = torch.arange(n, device=device)  # which text each row of the cache belongs to
         columns = torch.arange(1 + self.draft, device=device)
-        choice, lp = _choose(self.logits[:, None], heat, generator)
+        luck = torch.rand(n, max_new_tokens, device=device, generator=generator)
+        choice, lp = _choose(self.logits[:, None], heat, luck[:, :1])
         tokens[:, :1], logprobs[:, :1], written[:] = choice, lp, 1
         self.logits = None
         self._note(self.lengths[:, None], choice)
@@ -249,13 +287,15 @@ class Session:
             newest = self.texts.gather(1, self.lengths[:, None])
             guess = self._guess()
             logits = self._forward(torch.cat([newest, guess], dim=1), columns)
-            choice, lp = _choose(logits, heat[rows], generator)
+            at = written[rows, None] + columns
+            choice, lp = _choose(
+                logits, heat[rows], luck[rows[:, None], at.clamp(max=max_new_tokens - 1)]
+            )
             # A choice counts if all guesses before it were what the model chose there.
             right = (choice[:, :-1] == guess).long().cumprod(dim=1)
             ended = (choice == self.lm.eos).long().cumsum(dim=1)[:, :-1] == 0
             gained = 1 + (right * ended).sum(dim=1)
             gained = gained.minimum(max_new_tokens - written[rows]) * live
-            at = written[rows, None] + columns
             tokens[rows[:, None], at] = choice
             logprobs[rows[:, None], at] = lp
             self._note(self.lengths[:, None] + 1 + columns, choice)
@@ -263,6 +303,7 @@ class Session:
             self.lengths = self.lengths + gained
             final = choice.gather(1, (gained - 1).clamp(min=0)[:, None])[:, 0]
             live = live & (final != self.lm.eos)
+        self.lm.habits.learn(tokens, written)
         return [
             Generation(t[:k], p[:k])
             for t, p, k in zip(tokens.tolist(), logprobs.tolist(), written.tolist(), strict=True)
@@ -270,19 +311,23 @@ class Session:
 
 
 def _choose(
-    logits: torch.Tensor, heat: torch.Tensor, generator: torch.Generator | None
+    logits: torch.Tensor, heat: torch.Tensor, luck: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A token for each place and its log-probability, both (rows, places).
 
     Args:
         logits: (rows, places, vocabulary).
         heat: temperature of each row; 0 takes the likeliest.
-        generator: source of randomness.
+        luck: for each place a number in [0, 1): where in the cumulated
+            probabilities the token lies that is drawn, (rows, places).
     """
     scale = torch.where(heat > 0, heat, 1.0)[:, None, None]
     scores = torch.log_softmax(logits / scale, dim=-1)
     choice = scores.argmax(dim=-1)
-    if bool((heat > 0).any()):
-        drawn = torch.multinomial(scores.exp().flatten(0, 1), 1, generator=generator)
-        choice = torch.where(heat[:, None] > 0, drawn.view(choice.shape), choice)
+    hot = (heat > 0).nonzero()[:, 0]
+    if len(hot):
+        cumulated = scores[hot].exp().cumsum(dim=-1)
+        point = luck[hot][..., None] * cumulated[..., -1:]
+        drawn = torch.searchsorted(cumulated, point, right=True)[..., 0]
+        choice[hot] = drawn.clamp(max=logits.shape[-1] - 1)
     return choice, scores.gather(-1, choice[..., None])[..., 0]

@@ -34,7 +34,7 @@ from transformers import (
 )
 
 from dreamgym_nb.errors import UserError
-from dreamgym_nb.generation import Generation, Session
+from dreamgym_nb.generation import Generation, Habits, Session
 from dreamgym_nb.prompts import EOS, PHRASES
 
 PAD = "<pad>"
@@ -91,6 +91,7 @@ class LanguageModel:
         self.eos = int(tokenizer.eos_token_id)
         pad = tokenizer.pad_token_id
         self.pad = self.eos if pad is None else int(pad)
+        self.habits = Habits(self.pad)  # for guesses while writing
         self._encoded: dict[str, list[int]] = {}
 
     @classmethod

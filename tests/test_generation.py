@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dreamgym_nb.generation import Session
+from dreamgym_nb.generation import Habits, Session
 from dreamgym_nb.prompts import first_turn, next_turn
 
 
@@ -217,15 +217,35 @@ def write(lm, prompts, draft, n=24, temperature=0.0, seed=0):
     return session.write(n, temperature, generator, last=True), session.passes
 
 
-def test_guesses_change_the_number_of_passes_and_nothing_else(actor, texts):
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_guesses_change_the_number_of_passes_and_nothing_else(actor, texts, temperature):
     prompts = [actor.encode(text)[: 40 + 5 * i] for i, text in enumerate(texts[-12:])]
-    slow, many = write(actor, prompts, 0)
+    slow, many = write(actor, prompts, 0, temperature=temperature)
     for draft in (1, 3, 9):
-        fast, few = write(actor, prompts, draft)
+        fast, few = write(actor, prompts, draft, temperature=temperature)
         assert few < many
         for one, other in zip(slow, fast, strict=True):
             assert one.tokens == other.tokens
             assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+
+
+def test_what_was_written_once_is_guessed_the_next_time(actor, texts):
+    """A fresh copy has no habits: the first time takes more passes than the second."""
+    fresh = actor.copy()
+    prompts = [fresh.encode(text)[: 40 + 5 * i] for i, text in enumerate(texts[-12:])]
+    (first, many), (second, few) = (write(fresh, prompts, 3) for _ in range(2))
+    assert [g.tokens for g in first] == [g.tokens for g in second]
+    assert few < many
+
+
+def test_habits_are_what_came_last_and_ends_count():
+    habits = Habits(pad=0)
+    texts = torch.tensor([[5, 6, 7, 8], [6, 7, 9, 4]])
+    habits.learn(texts, torch.tensor([4, 3]))
+    pair = torch.tensor([5]), torch.tensor([6])
+    assert habits.guess(*pair, 3).tolist() == [[7, 9, 0]], "7 9 has no successor that counts"
+    habits.learn(torch.tensor([[6, 7, 8]]), torch.tensor([3]))
+    assert habits.guess(*pair, 3).tolist()[0][:2] == [7, 8]
 
 
 @torch.inference_mode()
@@ -233,9 +253,12 @@ def test_a_guess_is_what_followed_the_same_words_before(lm):
     rows = {
         (5, 6, 7, 8, 5, 6): [7, 8, 5, 6],
         (6, 9, 1, 5, 9, 2, 5, 9): [2, 5, 9, lm.pad],  # two words alike are more than one
-        (9, 1, 9, 2, 9): [2, 9, lm.pad, lm.pad],  # of equally good places the latest
+        (8, 9, 1, 8, 9, 2, 8, 9): [2, 8, 9, lm.pad],  # of equally good places the latest
         (5, 6, 7, 8): [lm.pad] * 4,
+        (3, 4): [4, 3, 4, 3],  # nothing in the row: habit
+        (3, 5, 4, 3): [4, 3, 4, 3],  # one word alike is less than habit
     }
+    lm.habits.learn(torch.tensor([[3, 4, 4, 3, 4, 3]]), torch.tensor([6]))
     session = Session(lm, len(rows), draft=4)
     session.read([row[:-1] for row in rows])
     session._note(session.lengths[:, None], torch.tensor([row[-1:] for row in rows]))
