@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        if arguments[:1] in (["results"], ["backbone"]):  # they have options of their own
+        if arguments[:1] in (["results"], ["backbone"], ["bench"]):  # with options of their own
             set_threads()  # before torch is imported
             module = importlib.import_module(f".{arguments[0]}", __package__)
             return module.main(arguments[1:])
@@ -92,9 +92,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     player.set_defaults(action=_play)
 
-    # Only for `dreamgym --help`: main() hands these two over before they are parsed.
+    # Only for `dreamgym --help`: main() hands these over before they are parsed.
     commands.add_parser("results", help="reproduce recorded results: results NAME [--seeds 0,1,2]")
     commands.add_parser("backbone", help="pre-train the shipped backbone again (minutes)")
+    commands.add_parser("bench", help="measure how fast this machine dreams: bench [--size full]")
     return parser
 
 

@@ -255,10 +255,10 @@ def test_a_guess_is_what_followed_the_same_words_before(lm):
         (6, 9, 1, 5, 9, 2, 5, 9): [2, 5, 9, lm.pad],  # two words alike are more than one
         (8, 9, 1, 8, 9, 2, 8, 9): [2, 8, 9, lm.pad],  # of equally good places the latest
         (5, 6, 7, 8): [lm.pad] * 4,
-        (3, 4): [4, 3, 4, 3],  # nothing in the row: habit
+        (3, 4): [3, 4, 3, 4],  # nothing in the row: habit
         (3, 5, 4, 3): [4, 3, 4, 3],  # one word alike is less than habit
     }
-    lm.habits.learn(torch.tensor([[3, 4, 4, 3, 4, 3]]), torch.tensor([6]))
+    lm.habits.learn(torch.tensor([[3, 4, 3, 4, 3]]), torch.tensor([5]))
     session = Session(lm, len(rows), draft=4)
     session.read([row[:-1] for row in rows])
     session._note(session.lengths[:, None], torch.tensor([row[-1:] for row in rows]))
