@@ -3,7 +3,8 @@
 ``{d_j} = Top_k cos(φ(s_t, a_t), φ(s_i, a_i))``.  The buffer starts with the
 offline log and grows with dreamed transitions.  φ is any text encoder; the
 default weighs words by tf-idf, the action's apart from the state's, because
-what an action does depends on the action most of all.
+what an action does depends on the action most of all.  The search is exact;
+how it stays quick among a million memories is told in `memory_index`.
 """
 
 from __future__ import annotations
@@ -13,18 +14,32 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-from scipy.sparse import csr_matrix, hstack, vstack
+from scipy.sparse import csr_matrix, hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Transition
+from dreamgym_nb.memory_index import GONE, MemoryIndex
 
 Query = tuple[str, str]  # (state, action)
 
+SEVERAL = -2
+"""Owner of a memory that more than one trajectory made."""
+
+NOBODY = -3
+"""Owner of nothing."""
+
 
 class Encoder(Protocol):
-    """φ: turns (state, action) pairs into rows of unit length."""
+    """φ: turns (state, action) pairs into rows of unit length.
+
+    Attributes:
+        action_features: how many leading columns depend on the action alone
+            (where many pairs agree in them, the search is quick), 0 if none do.
+    """
+
+    action_features: int
 
     def fit(self, pairs: Sequence[Query]) -> Encoder:
         """Learn what is needed from the offline pairs."""
@@ -52,6 +67,7 @@ class TfidfEncoder:
         """Learn vocabulary and word weights."""
         self._action.fit([a for _, a in pairs])
         self._state.fit([s for s, _ in pairs])
+        self.action_features = len(self._action.vocabulary_)
         return self
 
     def __call__(self, pairs: Sequence[Query]) -> csr_matrix:
@@ -75,16 +91,24 @@ class ReplayBuffer:
     def __init__(self, transitions: Sequence[Transition], encoder: Encoder | None = None) -> None:
         if not transitions:
             raise UserError("A replay buffer starts with at least one transition of the log.")
-        self.transitions: list[Transition] = []
-        self._owners: list[set[str]] = []  # trajectories in which each memory was seen
-        self._index: dict[tuple[str, str, str], int] = {}
-        pairs = [(t.state, t.action) for t in transitions]
-        self.encoder = (encoder or TfidfEncoder()).fit(pairs)
-        self._rows: csr_matrix | None = None
+        self.encoder = (encoder or TfidfEncoder()).fit([(t.state, t.action) for t in transitions])
+        # Memories are numbered as they come; of one that is forgotten only the number stays.
+        self._memories: list[Transition | None] = []
+        self._numbers: dict[tuple[str, str, str], int] = {}
+        self._index = MemoryIndex(self.encoder.action_features)
+        self._answered: set[Query] = set()  # by reality
+        self._dreams: dict[Query, list[int]] = {}
+        self._owners = np.empty(0, np.int64)  # the trajectory of each memory; room for more
+        self._trajectories: dict[str, int] = {}
         self.add(transitions)
 
     def __len__(self) -> int:
-        return len(self.transitions)
+        return len(self._numbers)
+
+    @property
+    def transitions(self) -> list[Transition]:
+        """All memories, oldest first; a new list each time."""
+        return [t for t in self._memories if t is not None]
 
     @property
     def sources(self) -> Counter[str]:
@@ -95,41 +119,40 @@ class ReplayBuffer:
         """Add what is new among `transitions`; returns how many were new.
 
         A dreamed answer to a (state, action) that reality has answered is
-        never held: it is not added, and a real answer takes its place.
+        never held: it is not added, and a real answer takes its place.  The
+        time it takes depends on what is added, not on what is held.
         """
-        new: list[Transition] = []
-        real = {(t.state, t.action) for t in transitions if t.source == "real"}
-        self._forget_dreams_of(real)
-        real |= {(t.state, t.action) for t in self.transitions if t.source == "real"}
+        held = len(self._memories)
+        if held + len(transitions) > len(self._owners):
+            self._owners = np.resize(self._owners, 2 * (held + len(transitions)))
         for t in transitions:
-            if t.source == "dream" and (t.state, t.action) in real:
+            if t.source == "real":
+                self._forget_dreams_of((t.state, t.action))
+                self._answered.add((t.state, t.action))
+        for t in transitions:
+            if t.source == "dream" and (t.state, t.action) in self._answered:
                 continue
-            key = (t.state, t.action, t.observation)
-            if key in self._index:
-                self._owners[self._index[key]].add(t.trajectory)
+            owner = self._trajectories.setdefault(t.trajectory, len(self._trajectories))
+            number = len(self._memories)
+            known = self._numbers.setdefault((t.state, t.action, t.observation), number)
+            if known != number:
+                if self._owners[known] != owner:
+                    self._owners[known] = SEVERAL
                 continue
-            self._index[key] = len(self.transitions)
-            self.transitions.append(t)
-            self._owners.append({t.trajectory})
-            new.append(t)
+            self._memories.append(t)
+            self._owners[number] = owner
+            if t.source == "dream":
+                self._dreams.setdefault((t.state, t.action), []).append(number)
+        new = self._memories[held:]
         if new:
-            rows = self.encoder([(t.state, t.action) for t in new])
-            self._rows = rows if self._rows is None else vstack([self._rows, rows]).tocsr()
+            self._index.add(self.encoder([(t.state, t.action) for t in new]))
         return len(new)
 
-    def _forget_dreams_of(self, answered: set[Query]) -> None:
-        stay = [
-            i
-            for i, t in enumerate(self.transitions)
-            if t.source == "real" or (t.state, t.action) not in answered
-        ]
-        if len(stay) == len(self.transitions):
-            return
-        self.transitions = [self.transitions[i] for i in stay]
-        self._owners = [self._owners[i] for i in stay]
-        self._rows = self._rows[stay]
-        keys = [(t.state, t.action, t.observation) for t in self.transitions]
-        self._index = {key: i for i, key in enumerate(keys)}
+    def _forget_dreams_of(self, answered: Query) -> None:
+        for number in self._dreams.pop(answered, ()):
+            t = self._memories[number]
+            del self._numbers[t.state, t.action, t.observation]
+            self._memories[number], self._owners[number] = None, GONE
 
     def retrieve(
         self,
@@ -146,24 +169,17 @@ class ReplayBuffer:
                 must not be found (training must not look up its own answer).
                 A memory that another trajectory made too stays.
         """
+        k = min(k, len(self._memories))
         if k <= 0 or not queries:
             return [[] for _ in queries]
+        names = exclude if exclude is not None else [None] * len(queries)
+        own = np.array([self._trajectories.get(name, NOBODY) for name in names])
         found: list[list[tuple[Transition, float]]] = []
         for start in range(0, len(queries), 256):
-            part = queries[start : start + 256]
-            cosine = (self.encoder(part) @ self._rows.T).toarray()
-            for row, scores in enumerate(cosine):
-                own = exclude[start + row] if exclude is not None else None
-                found.append(self._best(scores, k, own))
+            part = slice(start, start + 256)
+            rows = self.encoder(queries[part])
+            best = self._index.search(rows, k, self._owners, own[part])
+            for numbers, cosines in zip(*(b.tolist() for b in best), strict=True):
+                pairs = zip(numbers, cosines, strict=True)
+                found.append([(self._memories[i], c) for i, c in pairs if i >= 0])
         return found
-
-    def _best(self, scores: np.ndarray, k: int, own: str | None) -> list[tuple[Transition, float]]:
-        width = min(len(scores), k + 16)
-        while True:
-            least = -np.partition(-scores, width - 1)[width - 1]
-            top = np.flatnonzero(scores >= least)
-            top = top[np.argsort(-scores[top], kind="stable")]  # ties: the older memory first
-            best = [int(i) for i in top if self._owners[i] != {own}][:k]
-            if len(best) == k or width == len(scores):
-                return [(self.transitions[i], float(scores[i])) for i in best]
-            width = min(len(scores), 2 * width)

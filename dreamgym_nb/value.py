@@ -18,9 +18,10 @@ from dreamgym_nb.language_model import LanguageModel
 class ValueHead(torch.nn.Linear):
     """``V(s) = w · h(s) + b``, h the last hidden state after reading s.
 
-    It starts at zero: V = 0 everywhere claims nothing, so the first advantages
-    are the returns themselves.  Random weights would add noise to them before
-    anything was learned, and that noise would be taught to the policy.
+    It starts at ``w = 0``, and `begin` sets b to the mean of the first returns: the
+    best constant.  Random weights would be noise that the policy is taught before
+    anything is learned.  With b = 0 too, the weights would first have to make up the
+    mean out of hidden states, and V foresees less than a constant until they have.
 
     Args:
         width: size of a hidden state.
@@ -49,6 +50,12 @@ class ValueHead(torch.nn.Linear):
                 f"have {width}. Make one with ValueHead.on(agent), or leave it out."
             )
         return self
+
+    @torch.no_grad()
+    def begin(self, returns: torch.Tensor) -> None:
+        """Become the constant nearest to these returns, if it has no weights yet."""
+        if not self.weight.any():
+            self.bias.fill_(returns.mean())
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """Values (n,) of hidden states (n, width)."""

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 SHARES = {
     "expert": 0.15,
-    "exploring": 0.1,
-    "careless": 0.35,
-    "hasty": 0.25,
-    "random": 0.08,
-    "invalid": 0.07,
+    "exploring": 0.08,
+    "careless": 0.32,
+    "hasty": 0.3,
+    "random": 0.07,
+    "invalid": 0.08,
 }
 """The usual share of each behaviour in a log."""
 
@@ -209,24 +209,27 @@ def _careless(house: House, rng: np.random.Generator) -> str:
 
 
 def _hasty(house: House, rng: np.random.Generator) -> str:
-    """The expert, but most of its steps are the next one but one, tried at once."""
+    """The expert, but half of its steps are blind: things and places that may not be there."""
     if rng.random() < 0.55:
         return _expert(house, rng)
     goal, known = house.task.goal, Known.parse(house.state)
     places = list(known.places)
     here = known.at or places[int(rng.integers(len(places)))]
-    number = 1 if rng.random() < 0.6 else int(rng.integers(1, 4))
-    thing = f"{goal['thing']} {number}"
+    thing = _hoped_for(house, known, rng)
     held = " ".join(known.holding.split()[:2])
     targets = [p for p in places if p.startswith(f"{goal['place']} ")]
     target = targets[int(rng.integers(len(targets)))] if targets else f"{goal['place']} 1"
-    if rng.random() < 0.45:
+    chance = rng.random()
+    if chance < 0.45:
         return f"take {thing} from {here}"
-    if rng.random() < 0.4:
-        kinds = sorted(k for k, things in house.can.items() if goal["thing"] in things)
-        kinds = [k for k in kinds if k not in CHANGES]
+    if chance < 0.65:
+        kinds = sorted(k for k in house.can if k not in CHANGES)
+        if rng.random() < 0.5:
+            kinds = [k for k in kinds if goal["thing"] in house.can[k]]
         where = f"{kinds[int(rng.integers(len(kinds)))]} {int(rng.integers(1, 3))}"
-        return f"{'go to' if rng.random() < 0.5 else 'open'} {where}"
+        return f"{'go to' if rng.random() < 0.7 else 'open'} {where}"
+    if held and chance < 0.75:
+        return f"move {held} to {here}"
     if goal["verb"] == "look" and rng.random() < 0.5:
         return f"use {goal['place']} 1"
     if goal["verb"] in CHANGES and rng.random() < 0.5:
@@ -234,6 +237,18 @@ def _hasty(house: House, rng: np.random.Generator) -> str:
         tool = next((p for p in places if p.split()[0] in tools), here)
         return f"{goal['verb']} {held or thing} with {tool}"
     return f"move {held if held and rng.random() < 0.6 else thing} to {target}"
+
+
+def _hoped_for(house: House, known: Known, rng: np.random.Generator) -> str:
+    """A thing that one would like to be here: the wanted one, one seen elsewhere, or any."""
+    chance, number = rng.random(), 1 if rng.random() < 0.6 else int(rng.integers(1, 4))
+    seen = [" ".join(i.split()[:2]) for p in known.places.values() for i in p.items or ()]
+    if chance < 0.25 and seen:
+        return seen[int(rng.integers(len(seen)))]
+    if chance < 0.5:
+        kinds = sorted(frozenset().union(*(k for v, k in house.can.items() if v not in CHANGES)))
+        return f"{kinds[int(rng.integers(len(kinds)))]} {number}"
+    return f"{house.task.goal['thing']} {number}"
 
 
 def _random(house: House, rng: np.random.Generator) -> str:
