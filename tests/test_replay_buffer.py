@@ -1,10 +1,12 @@
 """The memory finds what brute force finds, never one's own answer, and never prefers a dream."""
 
 import dataclasses
+import random
 
 import numpy as np
 import pytest
 
+from dreamgym_nb import memory_index
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Task, Transition
 from dreamgym_nb.replay_buffer import ReplayBuffer, TfidfEncoder
@@ -221,6 +223,97 @@ def test_a_dream_that_repeats_a_fact_is_no_second_witness():
 def test_two_real_answers_to_one_question_are_both_kept():
     buffer = ReplayBuffer([make(observation="one"), make(observation="two", trajectory="t1")])
     assert sorted(found(buffer, ("s", "a"))) == ["one", "two"]
+
+
+class BruteForce:
+    """The rules of the buffer once more, each the short way: all is looked through every time."""
+
+    def __init__(self, transitions):
+        self.encoder = TfidfEncoder().fit([(t.state, t.action) for t in transitions])
+        self.transitions, self.owners = [], []
+        self.add(transitions)
+
+    def add(self, transitions):
+        real = {(t.state, t.action) for t in transitions if t.source == "real"}
+        both = list(zip(self.transitions, self.owners, strict=True))
+        both = [(t, o) for t, o in both if t.source == "real" or (t.state, t.action) not in real]
+        real |= {(t.state, t.action) for t, _ in both if t.source == "real"}
+        before = len(both)
+        for t in transitions:
+            if t.source == "real" or (t.state, t.action) not in real:
+                same = [(t.state, t.action, t.observation)]
+                known = [o for m, o in both if (m.state, m.action, m.observation) in same]
+                if known:
+                    known[0].add(t.trajectory)
+                else:
+                    both.append((t, {t.trajectory}))
+        self.transitions, self.owners = [t for t, _ in both], [o for _, o in both]
+        return len(both) - before
+
+    def retrieve(self, queries, k, exclude):
+        rows = self.encoder([(t.state, t.action) for t in self.transitions])
+        found = []
+        for query, own in zip(queries, exclude, strict=True):
+            cosine = (self.encoder([query]) @ rows.T).toarray()[0]
+            allowed = [i for i, owners in enumerate(self.owners) if owners != {own}]
+            order = sorted(allowed, key=lambda i: (-cosine[i], i))[:k]
+            found.append([(self.transitions[i], float(cosine[i])) for i in order])
+        return found
+
+
+@pytest.mark.parametrize("few", [memory_index.FEW, 0])
+def test_a_growing_buffer_is_what_brute_force_makes_of_it(transitions, few, monkeypatch):
+    """The same memories in the same order with the same cosines, while facts and dreams come in."""
+    monkeypatch.setattr(memory_index, "FEW", few)
+    rng = random.Random(0)
+    log, later = transitions[:200], transitions[200:320]
+    pairs = [*{(t.state, t.action) for t in log[:40] + later[:60]}, ("", "click[?]"), ("new", "")]
+    exclude = [rng.choice([None, "d1", log[0].trajectory, later[0].trajectory]) for _ in pairs]
+    buffer, expected = ReplayBuffer(log), BruteForce(log)
+    forgotten = 0
+    for number in range(4):
+        dreams = [
+            dataclasses.replace(
+                t,
+                observation=t.observation + rng.choice(["", " again"]),
+                source="dream",
+                trajectory=f"d{rng.randrange(3)}",
+            )
+            for t in rng.sample(log + later, 60)
+        ]
+        batch = dreams + later[30 * number : 30 * number + 20]
+        before = {id(t) for t in buffer.transitions}
+        assert buffer.add(batch) == expected.add(batch)
+        assert buffer.transitions == expected.transitions
+        assert len(buffer) == len(expected.transitions) == sum(buffer.sources.values())
+        forgotten += len(before - {id(t) for t in buffer.transitions})
+        for k in (1, 5):
+            assert buffer.retrieve(pairs, k, exclude) == expected.retrieve(pairs, k, exclude)
+    assert forgotten > 5, "facts took the place of dreams"
+
+
+def test_adding_does_not_look_through_what_is_held(transitions):
+    """So that the cost of an iteration does not grow with the buffer."""
+
+    class Unread(list):
+        def __iter__(self):
+            raise AssertionError("all memories were looked at")
+
+    encoded = []
+
+    class Counted(TfidfEncoder):
+        def __call__(self, pairs):
+            encoded.append(len(pairs))
+            return super().__call__(pairs)
+
+    buffer = ReplayBuffer(transitions[:200], Counted())
+    buffer._memories = Unread(buffer._memories)
+    dream = dataclasses.replace(transitions[0], action="click[dream]", source="dream")
+    assert buffer.add([dream]) == 1
+    assert buffer.add([dream]) == 0
+    assert buffer.add([dataclasses.replace(dream, source="real")]) == 1
+    assert encoded[1:] == [1, 1]
+    assert [m.source for m, _ in buffer.retrieve([(dream.state, dream.action)], 1)[0]] == ["real"]
 
 
 def test_an_empty_start_gets_a_sentence():

@@ -1,0 +1,142 @@
+"""The index finds what comparing with every memory finds, in groups and parts of any size."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix, hstack, random, vstack
+from sklearn.preprocessing import normalize
+
+from dreamgym_nb import memory_index
+from dreamgym_nb.memory_index import GONE, MemoryIndex
+
+HEAD, NOBODY = 12, -3
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Sizes at which a hundred memories fill groups, blocks and parts."""
+    for name, size in {"FEW": 0, "FIRST": 3, "MOST": 100}.items():
+        monkeypatch.setattr(memory_index, name, size)
+
+
+def rows_of(n, seed, groups=20, features=40, sign=0):
+    """Unit rows of few different action parts; some without action, state or anything; twins."""
+    rng = np.random.default_rng(seed)
+    words = {"format": "csr", "dtype": np.float32, "random_state": rng}
+    actions = random(groups, HEAD, 0.25, **words)[rng.integers(groups, size=n)]
+    states = random(n, features - HEAD, 0.15, **words)
+    states.data -= sign * np.float32(0.5)
+    rows = normalize(hstack([normalize(actions) * 1.2, normalize(states)]).tocsr())
+    return rows[np.r_[: n - n // 10, : n // 10]].astype(np.float32)
+
+
+def brute_force(rows, queries, k, owners, own):
+    """Every cosine, sorted; of equals the older first."""
+    best = []
+    for cosine, name in zip((queries @ rows.T).toarray(), own, strict=True):
+        allowed = np.flatnonzero((owners != GONE) & (owners != name))
+        order = sorted(allowed.tolist(), key=lambda i: (-cosine[i], i))[:k]
+        best.append([(i, float(cosine[i])) for i in order])
+    return best
+
+
+def search(index, queries, k, owners=None, own=None):
+    owners = np.zeros(index.size, int) if owners is None else owners
+    own = np.full(queries.shape[0], NOBODY) if own is None else own
+    found = (each.tolist() for each in index.search(queries, k, owners, own))
+    return [[(i, c) for i, c in zip(*r, strict=True) if i >= 0] for r in zip(*found, strict=True)]
+
+
+def filled(rows, *sizes, head=HEAD):
+    """An index to which rows came in lots of these sizes, and then the rest."""
+    index, start = MemoryIndex(head), 0
+    for size in (*sizes, rows.shape[0] - sum(sizes)):
+        index.add(rows[start : start + size])
+        start += size
+    return index
+
+
+@pytest.mark.parametrize("k", [1, 4, 200])
+@pytest.mark.parametrize("sizes", [(), (100, 16, 3, 2, 1)])
+@pytest.mark.parametrize("sign", [0, 1])
+def test_search_finds_what_brute_force_finds(small, k, sizes, sign):
+    """The same memories in the same order with the same cosines, to the last bit."""
+    rows, queries = rows_of(130, seed=1, sign=sign), rows_of(20, seed=2, sign=sign)
+    queries = vstack([queries, rows[:20]]).tocsr()
+    rng = np.random.default_rng(3)
+    owners, own = rng.integers(-1, 6, 130), rng.integers(0, 6, 40)
+    index = filled(rows, *sizes)
+    assert search(index, queries, k, owners, own) == brute_force(rows, queries, k, owners, own)
+
+
+@pytest.mark.parametrize("few", [0, 150, 10_000])
+@pytest.mark.parametrize("head", [0, HEAD, 40])
+def test_grouped_or_not_the_same_is_found(monkeypatch, few, head):
+    """An encoder may have no action part, or nothing else; few memories are not grouped."""
+    monkeypatch.setattr(memory_index, "FEW", few)
+    rows, queries = rows_of(400, seed=4), rows_of(30, seed=5)
+    owners, own = np.zeros(400, int), np.full(30, NOBODY)
+    found = search(filled(rows, 200, 100, head=head), queries, 3)
+    assert found == brute_force(rows, queries, 3, owners, own)
+
+
+def test_what_is_found_does_not_depend_on_the_other_queries(small):
+    rows, queries = rows_of(130, seed=6), rows_of(20, seed=7)
+    index = filled(rows)
+    together = search(index, queries, 3)
+    assert [search(index, queries[i], 3)[0] for i in range(20)] == together
+
+
+def test_columns_in_any_order_are_the_same_row(small):
+    rows, queries = rows_of(200, seed=8), rows_of(20, seed=9)
+
+    def turned(m):
+        """The same matrix, each row's columns stored from the last to the first."""
+        ends = zip(m.indptr[:-1], m.indptr[1:], strict=True)
+        back = np.concatenate([np.arange(a, b)[::-1] for a, b in ends])
+        return csr_matrix((m.data[back], m.indices[back], m.indptr), m.shape)
+
+    assert search(filled(turned(rows)), turned(queries), 3) == search(filled(rows), queries, 3)
+
+
+def test_most_memories_are_not_looked_at(monkeypatch):
+    """Where the very action is known with like states, its group is all that is opened."""
+    monkeypatch.setattr(memory_index, "FEW", 0)
+    rng = np.random.default_rng(0)
+    actions = csr_matrix(np.eye(50, dtype=np.float32))[rng.integers(50, size=5000)]
+    states = random(5000, 20, 0.5, format="csr", dtype=np.float32, random_state=rng)
+    rows = normalize(hstack([actions * 0.6**0.5, normalize(states) * 0.4**0.5]).tocsr())
+    index = filled(rows, head=50)
+    compare, seen = memory_index._Search.compare, []
+
+    def counted(self, members, block, ids):
+        seen.append(len(members) * len(ids))
+        compare(self, members, block, ids)
+
+    monkeypatch.setattr(memory_index._Search, "compare", counted)
+    search(index, rows[:100], 4)
+    assert sum(seen) < 100 * 5000 / 40
+
+
+def test_adding_one_by_one_sorts_each_memory_a_few_times(monkeypatch):
+    sort, sorted_rows = memory_index._Part.of.__func__, []
+
+    def counted(cls, rows, *rest):
+        sorted_rows.append(rows.shape[0])
+        return sort(cls, rows, *rest)
+
+    monkeypatch.setattr(memory_index._Part, "of", classmethod(counted))
+    n, rows = 300, rows_of(300, seed=10)
+    index = filled(rows, *[1] * (n - 1))
+    assert len(index._parts) <= 1 + math.log(n, memory_index.MERGE)
+    assert sum(sorted_rows) < 4 * n * math.log2(n)
+    assert sorted(i for part in index._parts for i in part.ids) == list(range(n))
+
+
+def test_nothing_to_add_and_nothing_to_find():
+    index, query = filled(rows_of(30, seed=11)), rows_of(30, seed=12)[:1]
+    index.add(query[:0])
+    assert index.size == 30
+    assert search(index, query, 3, owners=np.full(30, GONE)) == [[]]
+    assert search(MemoryIndex(HEAD), query, 3) == [[]]
