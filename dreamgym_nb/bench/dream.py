@@ -40,7 +40,7 @@ class Size:
         groups, group_size: of the recorded rollout.
         single: how many of the questions the way with a batch of 1 is asked; its
             time for each does not depend on how many there are.
-        turns: at most so many turns of it are asked; all when None.
+        turns: at most so many turns of it are asked, spread evenly.
         rounds: how often everything is measured.
     """
 
@@ -50,7 +50,7 @@ class Size:
     groups: int = 8
     group_size: int = 8
     single: int = 48
-    turns: int | None = None
+    turns: int = 10
     rounds: int = 3
 
 
@@ -255,7 +255,8 @@ def measure(size: Size, say: Say) -> dict[str, Any]:
         say(f"  {name}: recording what {size.groups} groups of {size.group_size} ask")
         of = scene(name, size.episodes)
         agent = beginner(name, size.episodes, size.agent_steps)
-        turns = recorded_questions(of, agent, size.groups, size.group_size)[: size.turns]
+        turns = recorded_questions(of, agent, size.groups, size.group_size)
+        turns = turns[:: -(-len(turns) // size.turns)]
         counts, facts = agreement(of, turns, size.single)
         say(f"  {name}: {facts['questions']} questions, {facts['different_prompts']} different")
         found = take_turns(ways_of(of, turns, size.single), size.rounds, say)

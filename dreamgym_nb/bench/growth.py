@@ -214,7 +214,7 @@ def of_shape(of: Scene, width: int, layers: int, size: Size, say: Say) -> dict[s
             }
         )
         lm = LanguageModel(type(of.backbone.model)(config).eval(), tokenizer)
-    lm.eos = -1  # nothing ends a row before the limit
+    lm.eos = lm.model.config.vocab_size  # no token, so that nothing ends a row before the limit
     row = writing_row(lm, prompts(of, Format(), size.rows), 32, size.rounds, say, drafts=False)
     return {"width": width, "layers": layers, "parameters": lm.parameters, **row}
 

@@ -3,7 +3,8 @@
 Both run `grpo.train_grpo`: the same trainer, settings, tasks and seeds.  In the
 plain one the agent writes with `plain.PlainSession` and the dream answers with
 `plain.PlainModel`: one batched `generate()` for each turn of either, no cache
-kept from turn to turn, nothing deduplicated.
+kept from turn to turn, nothing deduplicated.  Both draw with the same random
+numbers, so the agent says the same and the batch is the same.
 """
 
 from __future__ import annotations
@@ -146,9 +147,11 @@ def measure(size: Size, say: Say) -> dict[str, Any]:
     floor = 3 * sum(work.text(n, scored=n) for n in lengths)
     floor /= len(runs["ours"]) * size.iterations * matmul_rate(1024, 1024, 1024)
     pairs = list(zip(runs["plain"], runs["ours"], strict=True))
+    same = [x[0]["lengths"] == y[0]["lengths"] for x, y in pairs]
     last = (slice(-1, None), slice(-1, None))
     return {
         "ways": ways,
+        "same_batch": all(same),  # in the first iteration; later ones differ by rounding
         "update_floor_seconds": digits(floor),
         "ratios": {
             "whole run": _ratio(pairs, (slice(None), slice(None))),

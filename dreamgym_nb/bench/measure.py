@@ -72,6 +72,8 @@ class Rounds:
         if floor is not None:
             row["floor_milliseconds"] = digits(1000 * floor)
             row["times_floor"] = digits(wall / floor)
+            # By processor time, a busy machine hides less of it.
+            row["cpu_times_floor"] = digits(cpu / torch.get_num_threads() / floor)
         return row
 
 
@@ -124,12 +126,8 @@ def memory_growth(work: Callable[[], Any], every: float = 0.005) -> tuple[float,
     Freed memory is handed back to the system first where the C library can do
     that (glibc); elsewhere it may be used again, and the growth looks smaller.
     """
-    gc.collect()
-    trim = getattr(_c_library(), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-    process = psutil.Process()
-    start = most = process.memory_info().rss
+    process, start = psutil.Process(), resident()
+    most = start
     over = threading.Event()
 
     def watch() -> None:
@@ -146,6 +144,15 @@ def memory_growth(work: Callable[[], Any], every: float = 0.005) -> tuple[float,
         over.set()
         thread.join()
     return (most - start) / 2**20, result
+
+
+def resident() -> int:
+    """Bytes that the process holds, what it does not use any more handed back first."""
+    gc.collect()
+    trim = getattr(_c_library(), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+    return psutil.Process().memory_info().rss
 
 
 def _c_library() -> ctypes.CDLL | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+from transformers import LogitsProcessor, LogitsProcessorList
 
 from dreamgym_nb.experience_model import UNREADABLE, ExperienceModel, Imagined, Question
 from dreamgym_nb.generation import Generation
@@ -24,6 +25,7 @@ def generate(
     max_new_tokens: int,
     temperature: float = 0.0,
     logprobs: bool = False,
+    generator: torch.Generator | None = None,
 ) -> list[Generation]:
     """One `generate()` of transformers over all prompts, padded on the left.
 
@@ -31,9 +33,11 @@ def generate(
         lm: the model.
         prompts: token ids of each row.
         max_new_tokens: limit on the tokens of one row.
-        temperature: 0 for greedy, otherwise sampling, from torch's own generator.
+        temperature: 0 for greedy, otherwise sampling.
         logprobs: whether to keep the scores and look the log-probabilities up;
             left out where only the text is wanted, so that no one pays for it.
+        generator: source of randomness for sampling; the same draws as our engine's
+            for the same rows, so that both can be compared on the same batch.
     """
     width = max(len(p) for p in prompts)
     ids = torch.full((len(prompts), width), lm.pad)
@@ -41,17 +45,20 @@ def generate(
     for row, prompt in enumerate(prompts):
         ids[row, width - len(prompt) :] = torch.tensor(prompt)
         mask[row, width - len(prompt) :] = 1
-    sampling = {"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}
+    draw = LogitsProcessorList()
+    if temperature:
+        luck = torch.rand(len(prompts), max_new_tokens, device=lm.device, generator=generator)
+        draw.append(_Drawn(temperature, luck, width))
     out = lm.model.generate(
         input_ids=ids.to(lm.device),
         attention_mask=mask.to(lm.device),
         max_new_tokens=max_new_tokens,
-        do_sample=bool(temperature),
+        do_sample=False,
         eos_token_id=lm.eos,
         pad_token_id=lm.pad,
         return_dict_in_generate=True,
         output_logits=logprobs,
-        **sampling,
+        logits_processor=draw,
     )
     written = [_until(row, lm.eos) for row in out.sequences[:, width:].tolist()]
     if not logprobs:
@@ -60,6 +67,27 @@ def generate(
     chosen = scores.gather(-1, out.sequences[:, width:, None])[..., 0]
     rows = zip(written, chosen.tolist(), strict=True)
     return [Generation(tokens, row[: len(tokens)]) for tokens, row in rows]
+
+
+class _Drawn(LogitsProcessor):
+    """Leaves of each row's scores the token that its random number draws.
+
+    Args:
+        temperature: of the softmax.
+        luck: a number in [0, 1) for each row and place, (rows, places).
+        width: of the prompts, so that the first place is known.
+    """
+
+    def __init__(self, temperature: float, luck: torch.Tensor, width: int) -> None:
+        self.temperature, self.luck, self.width = temperature, luck, width
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """As transformers asks for it, (rows, vocabulary) each."""
+        cumulated = torch.softmax(scores / self.temperature, dim=-1).cumsum(dim=-1)
+        place = input_ids.shape[1] - self.width
+        point = self.luck[:, place, None] * cumulated[:, -1:]
+        drawn = torch.searchsorted(cumulated, point, right=True).clamp(max=scores.shape[-1] - 1)
+        return torch.full_like(scores, -torch.inf).scatter_(1, drawn, 0.0)
 
 
 def _until(tokens: list[int], eos: int) -> list[int]:
@@ -144,6 +172,6 @@ class PlainSession:
         last: bool = False,
     ) -> list[Generation]:
         """Let the model continue every row until EOS or `max_new_tokens`."""
-        written = generate(self.lm, self.texts, max_new_tokens, temperature)
+        written = generate(self.lm, self.texts, max_new_tokens, temperature, generator=generator)
         self.read([g.tokens for g in written])
         return [Generation(g.tokens, [0.0] * len(g.tokens)) for g in written]

@@ -13,9 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import psutil
 
-from dreamgym_nb.bench.measure import Say, Way, digits, memory_growth, take_turns
+from dreamgym_nb.bench.measure import Say, Way, digits, memory_growth, resident, take_turns
 from dreamgym_nb.bench.scenes import SEED, Scene
 from dreamgym_nb.course.machine import available_memory
 from dreamgym_nb.experience import Transition
@@ -50,7 +49,7 @@ def measure(of: Scene, sizes: Sequence[int], rounds: int, say: Say) -> list[dict
     queries = [(t.state, t.action) for t in asked]
     own = [t.trajectory for t in asked]
     buffer = ReplayBuffer(of.transitions[: min(sizes)])
-    before = psutil.Process().memory_info().rss
+    before = resident()
     more = varied(of.transitions, max(sizes))
     rows = []
     for size in sorted(sizes):
@@ -68,7 +67,7 @@ def measure(of: Scene, sizes: Sequence[int], rounds: int, say: Say) -> list[dict
             start = time.process_time()
             added += buffer.add(chunk)
             spent += time.process_time() - start
-        held = (psutil.Process().memory_info().rss - before) / 2**20
+        held = (resident() - before) / 2**20
 
         def search(_: None) -> int:
             return len(buffer.retrieve(queries, MEMORIES, own))
