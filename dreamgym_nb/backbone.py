@@ -24,6 +24,7 @@ from dreamgym_nb.agent import transcript
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Trajectory, atomic_write, transitions_of
 from dreamgym_nb.experience_model import ExperienceModel
+from dreamgym_nb.hindsight import relabel
 from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.prompts import (
     Format,
@@ -35,7 +36,7 @@ from dreamgym_nb.prompts import (
 )
 from dreamgym_nb.replay_buffer import ReplayBuffer
 from dreamgym_nb.training import FitHistory, Sample, fit
-from dreamgym_nb.worlds import collect_log, make_world
+from dreamgym_nb.worlds import World, collect_log, make_world
 
 SHIPPED = Path(__file__).parent / "data" / "backbone"
 FIRST_SEED = 1000  # generated worlds from here on are for pre-training only
@@ -64,9 +65,11 @@ class Stage:
         episodes: log length of each.
         steps, learning_rate, tokens_per_batch: of the training.
         easy: share of the easy experience samples that is kept.  Easy are those
-            where the memory already holds the answer; what is left are pages
+            where the memory already holds the answer, or nothing does (what was
+            hidden; since the house's fifth stage); what is left are pages
             that must be paged through, failures, and purchases to be judged.
         mix: shares of the behaviours in the logs; the world's own when None.
+        hindsight: judged steps under other tasks, for each judged step, see `hindsight`.
         transcripts: which actions the transcripts teach: ``"all"``, those that
             ``"worked"``, or those that worked in a ``"successful"`` episode.
     """
@@ -79,6 +82,7 @@ class Stage:
     easy: float = 1.0
     mix: Mapping[str, float] | None = field(default_factory=lambda: dict(MIX))
     transcripts: str = "all"
+    hindsight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -139,11 +143,12 @@ RECIPES = {
             ),
             Stage(
                 catalogues=24,
-                steps=2000,
+                steps=1600,
                 learning_rate=4e-3,
                 easy=0.1,
                 mix={"expert": 0.1, "careless": 0.3, "hasty": 0.5, "invalid": 0.1},
                 transcripts="worked",
+                hindsight=1.0,
             ),
         ),
         world="house",
@@ -179,6 +184,16 @@ RECIPES = {
                 easy=0.5,
                 mix=None,
                 transcripts="successful",
+            ),
+            Stage(
+                catalogues=24,
+                episodes=500,
+                steps=1600,
+                learning_rate=4e-3,
+                easy=0.15,
+                mix=None,
+                transcripts="successful",
+                hindsight=1.0,
             ),
         ),
         world="web",
@@ -224,12 +239,13 @@ def pretrain(
         for seed in range(first, first + stage.catalogues):
             world = make_world(recipe.world, seed=seed)
             tasks = world.tasks("train")
-            logs.append(collect_log(world, tasks, stage.episodes, seed - FIRST_SEED, stage.mix))
+            log = collect_log(world, tasks, stage.episodes, seed - FIRST_SEED, stage.mix)
+            logs.append((world, log))
         if lm is None:
-            texts = (text for log in logs for text in texts_of(log[:100], Format()))
+            texts = (text for _, log in logs for text in texts_of(log[:100], Format()))
             shape = {"width": recipe.width, "layers": recipe.layers, "heads": recipe.heads}
             lm = LanguageModel.tiny(texts, recipe.seed, phrases=recipe.phrases, **shape)
-        samples = [s for log in logs for s in stage_samples(lm, log, stage, recipe.seed)]
+        samples = [s for log in logs for s in stage_samples(lm, *log, stage, recipe.seed)]
         history = fit(
             lm,
             samples,
@@ -246,7 +262,7 @@ def pretrain(
 
 
 def stage_samples(
-    lm: LanguageModel, log: Sequence[Trajectory], stage: Stage, seed: int
+    lm: LanguageModel, world: World, log: Sequence[Trajectory], stage: Stage, seed: int
 ) -> list[Sample]:
     """Both formats of one log: experience samples (see `Stage.easy`) and transcripts."""
     transitions = transitions_of(log)
@@ -255,7 +271,8 @@ def stage_samples(
         paging = ("click[next >]", "click[< prev]")
         rest = [t for t in transitions if t.action not in paging]
         turned = [t for t in transitions if t.action in paging]
-        transitions = turned + model.without_easy(rest, stage.easy, seed)
+        transitions = turned + model.without_easy(rest, stage.easy, seed, world.hidden)
+    transitions = [*transitions, *relabel(world, transitions, stage.hindsight, seed)]
     told = [t for t in log if t.success or stage.transcripts != "successful"]
     if stage.transcripts != "all":  # nothing is left of an episode in which everything failed
         told = [t for t in told if not all(x.failed for x in t.transitions)]

@@ -134,19 +134,27 @@ class ExperienceModel:
         ]
 
     def without_easy(
-        self, transitions: Sequence[Transition], easy: float, seed: int = 0
+        self,
+        transitions: Sequence[Transition],
+        easy: float,
+        seed: int = 0,
+        hidden: Callable[[str, str], bool] | None = None,
     ) -> list[Transition]:
-        """Leave out most of what can be answered by copying the memory.
+        """Leave out most of what can be answered by copying the memory, or by nothing.
 
         Most of a log is routine.  What a dream gets wrong is the rest: actions
         that fail where a memory says that they work, ends to be judged (whether
-        or not they are the end), pages that no memory shows.
+        or not they are the end), pages that no memory shows.  What was hidden
+        can only be guessed: its loss stays high, and would drown theirs.
 
         Args:
             transitions: real ones.
             easy: share of the easy ones that is kept, in [0, 1].
             seed: which ones.
+            hidden: the world's rule for what nothing before could tell
+                (`World.hidden`); nothing when omitted.
         """
+        hidden = hidden or (lambda state, action: False)
         pairs = [(t.state, t.action) for t in transitions]
         found = self.buffer.retrieve(pairs, 1, [t.trajectory for t in transitions])
         lucky = np.random.default_rng(seed).random(len(transitions)) < easy
@@ -157,7 +165,8 @@ class ExperienceModel:
             or t.failed
             or t.terminated
             or WANTED in t.reasoning
-            or [m.observation for m, _ in memories] != [t.observation]
+            or ([m.observation for m, _ in memories] != [t.observation])
+            and not hidden(t.state, t.action)
         ]
 
     def fit(
@@ -169,6 +178,7 @@ class ExperienceModel:
         tokens_per_batch: int = 4096,
         easy: float = 0.5,
         seed: int = 0,
+        hidden: Callable[[str, str], bool] | None = None,
         progress: Callable[[int, int, float], None] | None = None,
     ) -> FitHistory:
         """Minimise Eq. 5 on real transitions; see `training.fit` for the options.
@@ -179,10 +189,11 @@ class ExperienceModel:
             learning_rate: its peak.
             tokens_per_batch: tokens of one update, padding included.
             easy: see `without_easy`; 1 trains on the log as it is.
+            hidden: see there too.
             seed: of the choice and the order of the samples.
             progress: called with (step, steps, loss) after each update.
         """
-        samples = self.samples(self.without_easy(transitions, easy, seed))
+        samples = self.samples(self.without_easy(transitions, easy, seed, hidden))
         self._answers.clear()
         return fit(
             self.lm,

@@ -27,6 +27,7 @@ from dreamgym_nb.grpo import (
     train_grpo,
     uniform_tasks,
 )
+from dreamgym_nb.hindsight import relabel
 from dreamgym_nb.intervals import wilson
 from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.prompts import Format
@@ -46,6 +47,8 @@ class Preparation:
         log_episodes: length of the offline log, episodes.
         model_steps, model_rate, model_easy: training of the experience model; for
             the last see `ExperienceModel.without_easy`.
+        hindsight: judged steps under other tasks, for each judged step, see
+            `hindsight.relabel`.
         agent_steps, agent_rate: imitation that gives the agent its start.
         format: which parts of Eq. 4 the experience model uses.
         seed: of log and training.
@@ -55,6 +58,7 @@ class Preparation:
     model_steps: int = 350
     model_rate: float = 1.5e-3
     model_easy: float = 0.5
+    hindsight: float = 0.0
     agent_steps: int = 30
     agent_rate: float = 3e-4
     format: Format = field(default_factory=Format)
@@ -63,8 +67,8 @@ class Preparation:
 
 PREPARATIONS = {
     "shop": Preparation(),
-    "house": Preparation(model_steps=450, model_easy=0.2, agent_steps=15),
-    "web": Preparation(model_steps=450, model_easy=1.0, agent_steps=20),
+    "house": Preparation(model_steps=450, model_easy=0.2, hindsight=1.0, agent_steps=15),
+    "web": Preparation(model_steps=450, model_easy=1.0, hindsight=1.0, agent_steps=20),
 }
 """What each world is prepared with in the recorded runs."""
 
@@ -154,10 +158,11 @@ def prepare(
     backbone = backbone or load_backbone(world.name)
     model = ExperienceModel(backbone.copy(), buffer, sizes.format)
     model.fit(
-        transitions,
+        transitions + relabel(world, transitions, sizes.hindsight, sizes.seed),
         steps=sizes.model_steps,
         learning_rate=sizes.model_rate,
         easy=sizes.model_easy,
+        hidden=world.hidden,
         seed=sizes.seed,
         progress=progress("experience model") if progress else None,
     )

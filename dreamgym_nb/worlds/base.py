@@ -45,6 +45,8 @@ class World(gymnasium.Env[str, str]):
     Attributes:
         name: the world's name, as in ``Task.world``.
         max_steps: the step limit; reaching it truncates.
+        failing_ends: whether a step that is judged ends the episode also where it
+            fails, as buying the wrong thing does.
         real_steps: real transitions taken since this object was made.
         task: the present task.
         state: the present abstract state.
@@ -55,6 +57,7 @@ class World(gymnasium.Env[str, str]):
 
     name: str
     max_steps: int
+    failing_ends = True
     metadata = {"render_modes": ["ansi"]}
 
     def __init__(self) -> None:
@@ -109,6 +112,18 @@ class World(gymnasium.Env[str, str]):
         Pure in its arguments, so that a stored log can be annotated; a large
         language model can take its place.
         """
+
+    def verdict(self, task: Task, state: str, action: str) -> bool | None:
+        """The teacher's verdict: whether the step is a success; None where it weighs nothing.
+
+        Where it weighs, from the first line of wanted against got on, no line
+        of its trace may end in "no".
+        """
+        lines = self.teacher(task, state, action).split("\n")
+        first = next((i for i, line in enumerate(lines) if line.startswith(WANTED)), None)
+        if first is None:
+            return None
+        return not any(line.endswith(" no") for line in lines[first:])
 
     @abstractmethod
     def act(self, behaviour: str, rng: np.random.Generator) -> str:

@@ -139,6 +139,13 @@ class Web(World):
         """Trace R*: what the page has at that number; at the end wanted against got."""
         return web_teacher.explain(self.start, task, state, action)
 
+    def verdict(self, task: Task, state: str, action: str) -> bool | None:
+        """As `World.verdict`; a right answer counts on whichever page it was given."""
+        parsed = parse_action(action)
+        if parsed is None or parsed.verb != "stop":
+            return None
+        return web_teacher.verdict(task.goal, web_state.read(state), parsed.text)[0]
+
     @property
     def behaviours(self) -> Mapping[str, float]:
         """Shares of a log of mixed quality, see `surfers`."""
