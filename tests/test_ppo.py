@@ -253,10 +253,14 @@ def test_cut_short_is_not_failed(agent, bootstrap):
 
 
 def test_what_is_gathered_is_what_acted(agent):
-    """Old log-probabilities are the rollout's own; advantages have mean 0 and deviation 1."""
-    episodes = episodes_of(agent)
+    """Old log-probabilities are the rollout's own; advantages have mean 0 and deviation 1.
+
+    V is to become what came, however small the λ of the advantages is.
+    """
+    episodes = episodes_of(agent, by_turns)
     batch = Batch.of(agent, episodes)
-    gather(agent, noisy_head(agent), batch, change(microbatch=3))
+    gather(agent, noisy_head(agent), batch, change(microbatch=3, lam=0.5))
+    assert torch.allclose(batch.returns[batch.agent], batch.earned(), atol=1e-5)
     for i, e in enumerate(episodes):
         got = batch.logprobs[i, : len(e.tokens)].tolist()
         assert got == pytest.approx(e.logprobs, abs=1e-4)
