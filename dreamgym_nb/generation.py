@@ -148,16 +148,16 @@ class Session:
     Args:
         lm: the language model; its layers must all be attention layers.
         rows: size of the batch.
-        draft: tokens guessed for each pass; 0 writes one token at a time.
+        draft: tokens guessed for each pass, 0 writes one token at a time; as many as
+            the language model says when omitted.
     """
 
-    def __init__(self, lm: LanguageModel, rows: int, draft: int = DRAFT) -> None:
-        self.lm, self.draft = lm, draft
+    def __init__(self, lm: LanguageModel, rows: int, draft: int | None = None) -> None:
+        self.lm, self.draft = lm, lm.draft if draft is None else draft
         self.cache = Slots()
         self.texts = torch.full((rows, 0), lm.pad, device=lm.device)  # what stands in which slot
         self.lengths = torch.zeros(rows, dtype=torch.long, device=lm.device)  # slots filled
         self.logits: torch.Tensor | None = None  # of what comes next, between read and write
-        self.passes = 0
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows, in this order; a row may be there several times."""
@@ -205,7 +205,7 @@ class Session:
             seen = torch.arange(cache.width, device=ids.device) <= cache.where[:, None, :, None]
             mask = torch.zeros(seen.shape, dtype=dtype, device=ids.device)
             mask.masked_fill_(~seen, torch.finfo(dtype).min)
-        self.passes += 1
+        self.lm.passes += 1
         out = self.lm.model(
             input_ids=ids,
             attention_mask=mask,

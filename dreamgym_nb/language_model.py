@@ -34,7 +34,7 @@ from transformers import (
 )
 
 from dreamgym_nb.errors import UserError
-from dreamgym_nb.generation import Generation, Habits, Session
+from dreamgym_nb.generation import DRAFT, Generation, Habits, Session
 from dreamgym_nb.prompts import EOS, PHRASES
 
 PAD = "<pad>"
@@ -84,6 +84,11 @@ class LanguageModel:
     Args:
         model: any `transformers` causal language model.
         tokenizer: its tokenizer.
+
+    Attributes:
+        draft: tokens guessed for each pass while writing, see `generation`.
+        habits: what followed each pair of tokens when it last wrote them.
+        passes: of the model, while reading and writing.
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -91,7 +96,7 @@ class LanguageModel:
         self.eos = int(tokenizer.eos_token_id)
         pad = tokenizer.pad_token_id
         self.pad = self.eos if pad is None else int(pad)
-        self.habits = Habits(self.pad)  # for guesses while writing
+        self.draft, self.habits, self.passes = DRAFT, Habits(self.pad), 0
         self._encoded: dict[str, list[int]] = {}
 
     @classmethod

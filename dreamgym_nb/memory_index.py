@@ -60,11 +60,6 @@ class _Part:
         heads = rows[starts[:-1]][:, :head]
         return cls(rows, labels, ids, starts, heads, _beside(heads))
 
-    def of_groups(self, groups: np.ndarray) -> np.ndarray:
-        """The places of all rows of some groups."""
-        start, size = self.starts[groups], self.starts[groups + 1] - self.starts[groups]
-        return np.arange(size.sum()) + np.repeat(start - (size.cumsum() - size), size)
-
 
 class MemoryIndex:
     """Rows of φ, numbered as they come, and their exact top-k search.
@@ -159,21 +154,29 @@ class _Search:
         """
         one = members[0]
         bound = part.heads @ self.queries[one, : self.head] + self.rest[one] * part.rest
-        group = bound.argmax()
-        if bound[group] + ROUNDING >= self.cosines[members, -1].min():
-            at = part.starts[group : group + 2]
-            self.compare(members, _cut(part.rows, *at), part.ids[slice(*at)])
-        bound[group], room = -np.inf, FIRST
-        while True:
-            groups = np.flatnonzero(bound + ROUNDING >= self.cosines[members, -1].min())
-            if not len(groups):
+        groups, room = np.array([bound.argmax()]), FIRST
+        while bound[groups[0]] + ROUNDING >= self.cosines[members, -1].min():
+            self._open(part, np.sort(groups), members)
+            bound[groups] = -np.inf
+            left = np.flatnonzero(bound + ROUNDING >= self.cosines[members, -1].min())
+            if not len(left):
                 return
-            groups = groups[np.argsort(-bound[groups])]
-            sizes = part.starts[groups + 1] - part.starts[groups]
-            groups = groups[: 1 + np.searchsorted(sizes.cumsum(), room)]
-            places = part.of_groups(groups)
+            left = left[np.argsort(-bound[left], kind="stable")]
+            sizes = part.starts[left + 1] - part.starts[left]
+            groups, room = left[: 1 + np.searchsorted(sizes.cumsum(), room)], 4 * room
+
+    def _open(self, part: _Part, groups: np.ndarray, members: np.ndarray) -> None:
+        """Compare with all memories of some groups, ascending."""
+        gaps = np.flatnonzero(np.diff(groups) > 1)
+        starts = part.starts[groups[np.append(0, gaps + 1)]]
+        stops = part.starts[groups[np.append(gaps, -1)] + 1]
+        sizes = stops - starts
+        if sizes.sum() >= FIRST * len(sizes):  # long runs: go through them where they are
+            for start, stop in zip(starts, stops, strict=True):
+                self.compare(members, _cut(part.rows, start, stop), part.ids[start:stop])
+        else:  # short ones: bring them together
+            places = np.arange(sizes.sum()) + np.repeat(starts - sizes.cumsum() + sizes, sizes)
             self.compare(members, part.rows[places], part.ids[places])
-            bound[groups], room = -np.inf, 4 * room
 
     def compare(self, members: np.ndarray, rows: csr_matrix, ids: np.ndarray) -> None:
         """Compare some queries with some memories, a block of them at a time."""

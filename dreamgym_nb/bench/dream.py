@@ -14,12 +14,11 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
-from dreamgym_nb import language_model
 from dreamgym_nb.bench import plain
 from dreamgym_nb.bench.measure import Arithmetic, Say, Way, digits, rates, ratio, take_turns
 from dreamgym_nb.bench.scenes import Scene, beginner, recorded_questions, scene
 from dreamgym_nb.experience_model import ExperienceModel, Question
-from dreamgym_nb.generation import DRAFT, Generation, Session
+from dreamgym_nb.generation import DRAFT, Generation
 from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.prompts import Format
 
@@ -57,29 +56,11 @@ class Size:
 SIZES = {"smoke": Size(("shop",), 60, 0, 2, 4, 4, 2, 2), "full": Size()}
 
 
-class Drafting(LanguageModel):
-    """A language model whose engine guesses `draft` tokens for each pass.
-
-    Attributes:
-        passes: of the model so far.
-    """
-
-    def __init__(self, lm: LanguageModel, draft: int = DRAFT) -> None:
-        super().__init__(lm.model, lm.tokenizer)
-        self.draft, self.passes = draft, 0
-
-    def generate(self, *args: Any, **options: Any) -> list[Generation]:
-        """As of any language model."""
-        made: list[Session] = []
-
-        def session(lm: LanguageModel, rows: int) -> Session:
-            made.append(Session(lm, rows, draft=self.draft))
-            return made[-1]
-
-        with mock.patch.object(language_model, "Session", session):
-            written = super().generate(*args, **options)
-        self.passes += sum(s.passes for s in made)
-        return written
+def drafting(lm: LanguageModel, draft: int) -> LanguageModel:
+    """The language model, guessing so many tokens for each pass; without habits yet."""
+    other = LanguageModel(lm.model, lm.tokenizer)
+    other.draft = draft
+    return other
 
 
 def engine(
@@ -106,17 +87,17 @@ def ways_of(of: Scene, turns: Turns, single: int) -> dict[str, Way]:
         return sum(ask(ExperienceModel(lm, of.buffer, Format()), [turn]) for turn in turns)
 
     def every_row(write: Callable[..., list[Generation]], draft: int = DRAFT) -> Any:
-        return plain.PlainModel(Drafting(of.lm(), draft), of.buffer, Format(), write=write)
+        return plain.PlainModel(drafting(of.lm(), draft), of.buffer, Format(), write=write)
 
     def ours(draft: int = DRAFT) -> ExperienceModel:
-        return ExperienceModel(Drafting(of.lm(), draft), of.buffer, Format())
+        return ExperienceModel(drafting(of.lm(), draft), of.buffer, Format())
 
     return {
         SINGLE: Way(partial(ask, asked=few), partial(every_row, plain.generate)),
         BATCHED: Way(ask, partial(every_row, plain.generate)),
         "our engine, no drafts, every row": Way(ask, partial(every_row, engine, 0)),
         "our engine, drafts, every row": Way(ask, partial(every_row, engine)),
-        "drafts, equal prompts of a turn once": Way(ask_anew, lambda: Drafting(of.lm())),
+        "drafts, equal prompts of a turn once": Way(ask_anew, of.lm),
         "no drafts, answers remembered": Way(ask, partial(ours, 0)),
         OURS: Way(ask, ours),
     }
@@ -162,7 +143,7 @@ def agreement(of: Scene, turns: Turns, single: int) -> tuple[dict[str, Any], dic
         lengths += [len(r) for r in rows]
         batched += plain.generate(lm, rows, MAX_NEW_TOKENS, logprobs=True)
         drafted += engine(lm, rows, MAX_NEW_TOKENS)
-        undrafted += engine(Drafting(lm, 0), rows, MAX_NEW_TOKENS)
+        undrafted += engine(drafting(lm, 0), rows, MAX_NEW_TOKENS)
         ours += model.imagine(turn, max_new_tokens=MAX_NEW_TOKENS)
     greedy = [not q.hidden for turn in turns for q in turn]
     for answer, g, known in zip(ours, drafted, greedy, strict=True):
@@ -225,7 +206,7 @@ class _Clocked:
 
 def where_time_goes(of: Scene, turns: Turns) -> dict[str, float]:
     """Shares of our way's processor time, from one more run with clocks in it."""
-    lm, clocked = Drafting(of.lm()), _Clocked()
+    lm, clocked = of.lm(), _Clocked()
     model = ExperienceModel(lm, of.buffer, Format())
     with (
         mock.patch.object(of.buffer, "retrieve", clocked("retrieval", of.buffer.retrieve)),

@@ -15,7 +15,7 @@ import torch
 
 from dreamgym_nb.agent import MAX_ACTION_TOKENS
 from dreamgym_nb.bench import plain, retrieval
-from dreamgym_nb.bench.dream import BATCHED, MAX_NEW_TOKENS, Drafting, engine
+from dreamgym_nb.bench.dream import BATCHED, MAX_NEW_TOKENS, drafting, engine
 from dreamgym_nb.bench.measure import (
     Arithmetic,
     Say,
@@ -102,7 +102,7 @@ def writing(lm: LanguageModel, rows: Tokens, limit: int, drafts: bool = True) ->
 
     ways = {
         BATCHED: Way(lambda _: done(plain.generate(lm, rows, limit))),
-        UNDRAFTED: Way(lambda _: done(engine(Drafting(lm, 0), rows, limit))),
+        UNDRAFTED: Way(lambda _: done(engine(drafting(lm, 0), rows, limit))),
     }
     if drafts:
         ways[ENGINE] = Way(lambda _: done(engine(lm, rows, limit)))
