@@ -9,6 +9,7 @@ tokens are masked: they carry no gradient.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import time
 import warnings
@@ -117,6 +118,27 @@ class RLHistory:
         return [row[name] for row in rows if name in row]
 
 
+def record_of(iteration: int, episodes: Sequence[Episode], group_size: int) -> IterationRecord:
+    """What the episodes of one iteration say; `transitions` counts theirs alone.
+
+    Args:
+        iteration: from 1.
+        episodes: of whole groups, those of a group side by side.
+        group_size: rollouts of a task.
+    """
+    rewards = np.array([e.trajectory.reward for e in episodes]).reshape(-1, group_size)
+    steps = [t for e in episodes for t in e.trajectory.transitions]
+    return IterationRecord(
+        iteration=iteration,
+        success=success_rate(episodes),
+        turns=len(steps) / len(episodes),
+        failed_actions=sum(t.failed for t in steps) / len(steps),
+        mixed_groups=float((rewards.std(axis=1) > 0).mean()),
+        value_spread=float(rewards.var(axis=1).mean()),
+        transitions=len(steps),
+    )
+
+
 OnIteration = Callable[[IterationRecord, list[Episode]], None]
 PickTasks = Callable[[int, np.random.Generator], Sequence[Task]]
 
@@ -204,19 +226,12 @@ class _Glue:
 
     def end_of_step(self, logs: dict[str, float]) -> None:
         """Write the iteration's record from its episodes and TRL's logs."""
-        n = self.settings.group_size
-        trajectories = [e.trajectory for e in self.episodes]
-        rewards = np.array([t.reward for t in trajectories]).reshape(-1, n)
-        steps = [t for trajectory in trajectories for t in trajectory.transitions]
-        self.transitions += len(steps)
+        iteration = len(self.history.iterations) + 1
+        record = record_of(iteration, self.episodes, self.settings.group_size)
+        self.transitions += record.transitions
         now = time.perf_counter()
-        record = IterationRecord(
-            iteration=len(self.history.iterations) + 1,
-            success=success_rate(self.episodes),
-            turns=len(steps) / len(trajectories),
-            failed_actions=sum(t.failed for t in steps) / len(steps),
-            mixed_groups=float((rewards.std(axis=1) > 0).mean()),
-            value_spread=float(rewards.var(axis=1).mean()),
+        record = dataclasses.replace(
+            record,
             transitions=self.transitions,
             entropy=logs.get("entropy", float("nan")),
             clip_fraction=logs.get("clip_ratio/region_mean", float("nan")),

@@ -13,18 +13,18 @@ the learning rate after its warm-up.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from dreamgym_nb.errors import UserError
-from dreamgym_nb.grpo import WARM_UP, IterationRecord, OnIteration, PickTasks, RLHistory
+from dreamgym_nb.grpo import WARM_UP, OnIteration, PickTasks, RLHistory, record_of
 from dreamgym_nb.grpo_loss import clipped_gain
 from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.ppo_batch import Batch, gather
-from dreamgym_nb.rollout import Episode, rollout, success_rate
+from dreamgym_nb.rollout import rollout
 from dreamgym_nb.value import Look, ValueHead, look
 from dreamgym_nb.worlds.vector import VectorWorld
 
@@ -278,10 +278,18 @@ def train_ppo(
             head.begin(batch.earned(settings.gamma))
             foreseen = gather(lm, head, batch, settings)
             told = {**updates.make(batch), "explained_variance": foreseen}
-            record = _record(iteration, episodes, settings.group_size, told)
-            transitions = record.transitions = transitions + record.transitions
+            record = record_of(iteration, episodes, settings.group_size)
+            transitions += record.transitions
             now = time.perf_counter()
-            record.seconds = now - start - aside
+            record = replace(
+                record,
+                transitions=transitions,
+                entropy=told.pop("entropy"),
+                clip_fraction=told.pop("clip_fraction"),
+                grad_norm=told.pop("grad_norm", float("nan")),
+                seconds=now - start - aside,
+                extra=told,
+            )
             history.iterations.append(record)
             if on_iteration is not None:
                 on_iteration(record, episodes)
@@ -291,23 +299,3 @@ def train_ppo(
         done = len(history.iterations)
         print(f"Stopped after {done} of {settings.iterations} iterations; the agent keeps them.")
     return history
-
-
-def _record(
-    iteration: int, episodes: Sequence[Episode], group_size: int, told: dict[str, float]
-) -> IterationRecord:
-    """The books of one iteration; `told` fills the record's fields, the rest goes to `extra`."""
-    rewards = np.array([e.trajectory.reward for e in episodes]).reshape(-1, group_size)
-    steps = [t for e in episodes for t in e.trajectory.transitions]
-    own = {n: told.pop(n, float("nan")) for n in ("entropy", "clip_fraction", "grad_norm")}
-    return IterationRecord(
-        iteration=iteration,
-        success=success_rate(episodes),
-        turns=len(steps) / len(episodes),
-        failed_actions=sum(t.failed for t in steps) / len(steps),
-        mixed_groups=float((rewards.std(axis=1) > 0).mean()),
-        value_spread=float(rewards.var(axis=1).mean()),
-        transitions=len(steps),
-        **own,
-        extra=told,
-    )
