@@ -24,10 +24,10 @@ GONE = -1
 """Owner of a memory that nobody is to find any more."""
 
 NOTHING = -2.0  # less than any cosine
-ROUNDING = 1e-5  # more than a sum of some hundred float32 can be off
+ROUNDING = 1e-4  # more than a bound can be too low for its float32 and five decimals
 FEW = 8192  # so few memories are compared with sooner than sorted out
 FIRST = 2048  # memories compared with before there is a k-th best to beat
-MOST = 1 << 21  # cosines held at once: 8 MB
+MOST = 1 << 19  # cosines held at once: 2 MB
 MERGE = 4  # a part is at least so many times as long as the next
 
 
@@ -225,4 +225,4 @@ def _cut(rows: csr_matrix, start: int, stop: int) -> csr_matrix:
 def _beside(heads: csr_matrix) -> np.ndarray:
     """What of a row's length 1 is left beside its head."""
     squared = np.asarray(heads.multiply(heads).sum(axis=1)).ravel()
-    return np.sqrt(np.maximum(0, 1 - squared))
+    return np.sqrt(np.maximum(0, 1 - squared)).round(5)  # what should be equal is
