@@ -269,6 +269,8 @@ def readme_section(found: Sequence[dict[str, Any]]) -> str:
     name, (one, many) = first["experiment"], _KINDS[first.get("world", "shop")]
     episodes = [r["end"]["real"]["episodes"] for r in found]
     pre = first["backbone"]
+    hindsight = "Judged steps of the log were judged under other tasks too (`hindsight.py`). "
+    hindsight = hindsight if first["preparation"].get("hindsight") else ""
     return "\n\n".join(
         [
             f"**First light, the {first.get('world', 'shop')}** (recorded in `results/{name}/`, "
@@ -280,7 +282,7 @@ def readme_section(found: Sequence[dict[str, Any]]) -> str:
             "(95% Wilson interval); "
             "fidelity is exact next states on held-out tasks, right rewards on the steps that end "
             "an episode, and how often a step that ends nothing is paid for; "
-            "mean ± 95% t-interval over seeds. "
+            f"mean ± 95% t-interval over seeds. {hindsight}"
             "Minutes are log, experience model, agent start and dream RL together; the shared "
             f"backbone ({pre['parameters']:,} parameters, pre-trained on "
             f"{sum(s['catalogues'] for s in pre['recipe']['stages'])} {many}) took "
