@@ -179,10 +179,10 @@ def code_of(markdown):
 def test_every_dreamgym_command_in_the_readme_is_understood():
     commands = re.findall(r"^dreamgym (.+?)(?: +#.*)?$", text("README.md"), flags=re.MULTILINE)
     assert {command.split()[0] for command in commands} == {
-        "doctor", "run", "play", "results", "backbone",
+        "doctor", "run", "play", "results", "backbone", "bench",
     }  # fmt: skip
     for command in commands:
-        if command.split()[0] not in ("results", "backbone"):  # these have parsers of their own
+        if command.split()[0] not in ("results", "backbone", "bench"):  # these have parsers of their own
             cli._parser().parse_args(command.split())
 
 
