@@ -182,7 +182,8 @@ def test_every_dreamgym_command_in_the_readme_is_understood():
         "doctor", "run", "play", "results", "backbone", "bench",
     }  # fmt: skip
     for command in commands:
-        if command.split()[0] not in ("results", "backbone", "bench"):  # these have parsers of their own
+        # These have parsers of their own.
+        if command.split()[0] not in ("results", "backbone", "bench"):
             cli._parser().parse_args(command.split())
 
 
