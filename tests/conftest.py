@@ -81,6 +81,20 @@ def actor(untrained, log):
     return agent
 
 
+@pytest.fixture(scope="session")
+def player(untrained):
+    """A tiny agent of the toy world; shared, so never train it: take `agent`."""
+    from toy import player_of
+
+    return player_of(untrained)
+
+
+@pytest.fixture
+def agent(player):
+    """A copy of the toy world's agent, the test's own."""
+    return player.copy()
+
+
 class Oracle:
     """A stand-in for the experience model that answers from the real shop.
 
