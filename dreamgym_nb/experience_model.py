@@ -165,8 +165,10 @@ class ExperienceModel:
             or t.failed
             or t.terminated
             or WANTED in t.reasoning
-            or ([m.observation for m, _ in memories] != [t.observation])
-            and not hidden(t.state, t.action)
+            or (
+                [m.observation for m, _ in memories] != [t.observation]
+                and not hidden(t.state, t.action)
+            )
         ]
 
     def fit(

@@ -61,7 +61,15 @@ class Slots(Cache):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_, **__
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Put the new keys and values into their slots; returns all that may be seen."""
+        """Put the new keys and values into their slots; returns all that may be seen.
+
+        Args:
+            key_states, value_states: (rows, heads, tokens of this pass, size).
+            layer_idx: of the layer that asks.
+
+        Returns:
+            Keys and values, both (rows, heads, width, size).
+        """
         if layer_idx == len(self.keys):
             self.keys.append(key_states[:, :, :0])
             self.values.append(value_states[:, :, :0])
@@ -77,7 +85,7 @@ class Slots(Cache):
         )
 
     def keep(self, index: torch.Tensor) -> None:
-        """Drop all rows but these."""
+        """Go on with the rows of `index`, (new rows,), in this order."""
         for held in (self.keys, self.values):
             held[:] = [slots[index] for slots in held]
 
@@ -115,7 +123,7 @@ class Habits:
         return (before * 40_503 + last) % self.SIZE
 
     def learn(self, texts: torch.Tensor, ends: torch.Tensor) -> None:
-        """Remember texts, (rows, width), of which the first `ends` tokens count."""
+        """Remember texts, (rows, width), of which the first `ends`, (rows,), tokens count."""
         self.next = self.next.to(texts.device)
         real = torch.arange(2, texts.shape[1], device=texts.device) < ends[:, None]
         places = self._place(texts[:, :-2], texts[:, 1:-1])
