@@ -64,7 +64,8 @@ class Slots(Cache):
         """Put the new keys and values into their slots; returns all that may be seen.
 
         Args:
-            key_states, value_states: (rows, heads, tokens of this pass, size).
+            key_states: (rows, heads, tokens of this pass, size).
+            value_states: the same shape.
             layer_idx: of the layer that asks.
 
         Returns:
