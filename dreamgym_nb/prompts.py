@@ -17,6 +17,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Transition, Turn
 
 TASK, OBSERVATION, ACTION = "Task:", "\nObservation:", "\nAction:"
@@ -36,14 +37,25 @@ class Format:
     """What the experience model reads and writes; each part of Eq. 4 has its switch.
 
     Attributes:
-        memories: k, how many retrieved transitions stand in the prompt.
-        history: how many earlier actions stand in the prompt.
+        memories: k, how many retrieved transitions stand in the prompt, 0 for none.
+        history: how many earlier actions stand in the prompt, 0 for none.
         reasoning: whether the trace R_t is written before the outcome.
+        task: whether the task τ stands in the prompt; without it a prompt begins with a line
+            end, so that the markers stay the tokens they are.
+
+    Raises:
+        UserError: a number below 0.
     """
 
     memories: int = 1
     history: int = 2
     reasoning: bool = True
+    task: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("memories", "history"):
+            if getattr(self, name) < 0:
+                raise UserError(f"Format({name}=…) is how many; 0 switches them off, none is less.")
 
 
 def first_turn(instruction: str, observation: str) -> str:
@@ -87,7 +99,7 @@ def experience_prompt(
             almost constant distance, which a small model learns far sooner.
         format: which parts are written.
     """
-    parts = [f"{TASK} {instruction}"]
+    parts = [f"{TASK} {instruction}"] if format.task else []
     if format.history:
         parts.append(f"{BEFORE} " + " ".join(a for _, a in history[-format.history :]))
     parts.append(f"{STATE} {state}{ACTION} {action}")
