@@ -13,6 +13,7 @@ import dataclasses
 import json
 import math
 import platform
+import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -29,6 +30,7 @@ from dreamgym_nb.backbone import SHIPPED, load_backbone
 from dreamgym_nb.dream import start_as
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Task, atomic_write, transitions_of
+from dreamgym_nb.experiments import command
 from dreamgym_nb.grpo import GRPOSettings, IterationRecord
 from dreamgym_nb.intervals import mean_and_interval
 from dreamgym_nb.loop import PREPARATIONS, dream_rl, evaluate, prepare
@@ -309,17 +311,19 @@ def write_readme(found: Sequence[dict[str, Any]], readme: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """``dreamgym results NAME``: run what is missing, print the table, renew the README."""
-    parser = argparse.ArgumentParser(prog="dreamgym results", description=main.__doc__)
-    parser.add_argument("name", help=f"one of: {', '.join(EXPERIMENTS)}")
-    parser.add_argument("--seeds", default="0,1,2", help="comma-separated (0,1,2)")
+    """``dreamgym results NAME``: run what is missing, print the table, renew the README.
+
+    Names of the grid's tables go to `experiments.command`.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not any(name in EXPERIMENTS for name in arguments):
+        return command.main(arguments)
+    parser = argparse.ArgumentParser(prog="dreamgym results", allow_abbrev=False)
+    parser.add_argument("name", help=f"one of: {', '.join(EXPERIMENTS)}; or a table")
+    parser.add_argument("--seeds", default="0,1,2", help="such as 0-4 or 0,2 (0,1,2)")
     parser.add_argument("--redo", action="store_true", help="run also what is recorded")
-    options = parser.parse_args(argv)
-    try:
-        seeds = [int(s) for s in options.seeds.split(",")]
-    except ValueError as e:
-        raise UserError(f"--seeds {options.seeds} is not a list of whole numbers.") from e
-    found = run(options.name, seeds, options.redo)
+    options = parser.parse_args(arguments)
+    found = run(options.name, command.numbers(options.seeds), options.redo)
     print(table(found))
     write_readme(found, RESULTS.parent / "README.md")
     return 0

@@ -1,0 +1,230 @@
+"""The grid: which world × method × variant × seed is run, in one declarative table.
+
+A run is a point of the grid.  It is recorded once, whichever tables show it:
+the full method of Table 1 is also the first row of Table 2 and a point of
+every sweep.  Numbers that a run needs (sizes, budgets) are in `scale`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from dreamgym_nb.errors import UserError
+
+SEEDS = {"shop": 5, "house": 3, "web": 3}
+"""How many seeds a world gets; the seed chooses the world too."""
+
+METHODS = MappingProxyType(
+    {
+        "start": "start (short imitation)",
+        "sft": "SFT",
+        "dpo": "DPO",
+        "grpo_real": "GRPO, real",
+        "grpo_dream": "GRPO, dream",
+        "grpo_s2r": "GRPO, S2R",
+        "ppo_real": "PPO, real",
+        "ppo_dream": "PPO, dream",
+        "ppo_s2r": "PPO, S2R",
+        "grpo_real_small": "GRPO, real, S2R's budget",
+        "ppo_real_small": "PPO, real, S2R's budget",
+        "transfer": "GRPO, dream of another world",
+    }
+)
+"""Every method and its name in tables, in the order in which they are run."""
+
+FULL = ""  # the variant that leaves everything as it is
+
+VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        FULL: {},
+        # One part of the method left out (the paper's Table 2, and its text on history).
+        "no_replay": {"format.memories": 0},
+        "no_reasoning": {"format.reasoning": False},
+        "no_tasks": {"curriculum": None},
+        "no_history": {"format.history": 0},
+        "no_task": {"format.task": False},
+        # Sweeps; their remaining points are FULL and the variants above.
+        "log_125": {"preparation.log_episodes": 125},
+        "log_250": {"preparation.log_episodes": 250},
+        "log_500": {"preparation.log_episodes": 500},
+        "log_1000": {"preparation.log_episodes": 1000},
+        "small": {"backbone": "small"},
+        "large": {"backbone": "large"},
+        "k_2": {"format.memories": 2},
+        "k_4": {"format.memories": 4},
+        "lambda_10": {"curriculum.share": 0.1},
+        "lambda_50": {"curriculum.share": 0.5},
+        "lambda_75": {"curriculum.share": 0.75},
+        "uniform": {"curriculum.rule": "uniform"},
+        "band": {"curriculum.rule": "band"},
+        # Where the agent of a transfer was trained.
+        "from_shop": {"source": "shop"},
+        "from_house": {"source": "house"},
+        "from_web": {"source": "web"},
+    }
+)
+"""What each variant changes; see `scale.resolve` for the names."""
+
+
+@dataclass(frozen=True, order=True)
+class Run:
+    """One point of the grid.
+
+    Attributes:
+        world: in which the agent is examined, and trained but for a transfer.
+        method: see `METHODS`.
+        seed: of the world, the log, the training and the rollouts.
+        variant: see `VARIANTS`.
+    """
+
+    world: str
+    method: str
+    seed: int
+    variant: str = FULL
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """What the variant changes."""
+        return dict(VARIANTS[self.variant])
+
+    @property
+    def cell(self) -> tuple[str, str, str]:
+        """World, method and variant: what the seeds of a mean have in common."""
+        return self.world, self.method, self.variant
+
+    @property
+    def name(self) -> str:
+        """Method and variant as one word, such as ``grpo_dream+no_replay``."""
+        return f"{self.method}+{self.variant}" if self.variant else self.method
+
+    def __str__(self) -> str:
+        return f"{self.world} {self.name} seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Some rows of the grid that are shown together.
+
+    Attributes:
+        title: its heading.
+        rows: (method, variant), in order.
+        worlds: its columns.
+        axis: for a sweep, what its rows differ in; its values stand in `points`.
+        points: for a sweep, the value of each row on that axis.
+    """
+
+    title: str
+    rows: tuple[tuple[str, str], ...]
+    worlds: tuple[str, ...] = ("shop", "house", "web")
+    axis: str = ""
+    points: tuple[float, ...] = ()
+
+    def runs(self, worlds: Sequence[str] = (), methods: Sequence[str] = ()) -> Iterator[Run]:
+        """Its runs, row by row, so that what later rows build on is there when they begin.
+
+        Args:
+            worlds: only these; all when empty.
+            methods: only these; all when empty.
+        """
+        for method, variant in self.rows:
+            for world in self.worlds:
+                if (not worlds or world in worlds) and (not methods or method in methods):
+                    for seed in range(SEEDS[world]):
+                        yield Run(world, method, seed, variant)
+
+
+def _dream(*variants: str) -> tuple[tuple[str, str], ...]:
+    return tuple(("grpo_dream", variant) for variant in variants)
+
+
+TABLES: Mapping[str, Table] = MappingProxyType(
+    {
+        "table1": Table(
+            "Table 1 in miniature: methods and worlds",
+            tuple((method, FULL) for method in METHODS if method != "transfer"),
+        ),
+        "table2": Table(
+            "Table 2 in miniature: one part left out",
+            _dream(FULL, "no_replay", "no_reasoning", "no_tasks", "no_history", "no_task"),
+        ),
+        "log": Table(
+            "How much log the experience model needs",
+            _dream("log_125", "log_250", "log_500", "log_1000", FULL),
+            ("shop",),
+            "episodes in the offline log",
+            (125, 250, 500, 1000, 2000),
+        ),
+        "size": Table(
+            "How large the language model is",
+            _dream("small", FULL, "large"),
+            ("shop",),
+            "backbone",
+            (0, 1, 2),
+        ),
+        "memories": Table(
+            "How many memories the experience model reads",
+            _dream("no_replay", FULL, "k_2", "k_4"),
+            ("shop",),
+            "memories k",
+            (0, 1, 2, 4),
+        ),
+        "lambda": Table(
+            "How many tasks are made up",
+            _dream("no_tasks", "lambda_10", FULL, "lambda_50", "lambda_75"),
+            ("shop",),
+            "bound λ on the share of made-up tasks",
+            (0.0, 0.1, 0.25, 0.5, 0.75),
+        ),
+        "curriculum": Table(
+            "Which tasks are varied",
+            _dream("no_tasks", "uniform", "band", FULL),
+            ("shop",),
+        ),
+        "transfer": Table(
+            "Trained in one world's dream, tested in another",
+            (("transfer", "from_shop"), ("transfer", "from_house"), ("transfer", "from_web")),
+        ),
+    }
+)
+"""The tables and sweeps; ``dreamgym results NAME`` runs one."""
+
+
+def select(
+    names: Sequence[str],
+    worlds: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+) -> list[Run]:
+    """The runs of some tables, each once, in the order in which they are best run.
+
+    Args:
+        names: of tables; ``"all"`` stands for all of them.
+        worlds: only these; all when empty.
+        methods: only these; all when empty.
+        seeds: these instead of those in `SEEDS`.
+
+    Raises:
+        UserError: an unknown name, or nothing is left.
+    """
+    names = list(TABLES) if "all" in names else list(names)
+    for kind, given, known in (
+        ("table", names, TABLES),
+        ("world", worlds, SEEDS),
+        ("method", methods, METHODS),
+    ):
+        for name in given:
+            if name not in known:
+                raise UserError(f"There is no {kind} {name!r}; there are: {', '.join(known)}.")
+    found: dict[Run, None] = {}
+    for name in names:
+        for run in TABLES[name].runs(worlds, methods):
+            if run.method == "transfer" and run.variant == f"from_{run.world}":
+                continue  # that is no transfer
+            for seed in seeds or (run.seed,):
+                found[Run(run.world, run.method, seed, run.variant)] = None
+    if not found:
+        raise UserError("No run of these tables has those worlds and methods: ask for others.")
+    return list(found)

@@ -1,0 +1,179 @@
+"""One function for each method: the record of a run, put together from the stages it takes.
+
+Every record has ``exam`` (success on test tasks, real and for some in the
+dream), ``start`` (the same before the method), ``transitions``, ``seconds`` by stage,
+and for RL ``curve`` and ``history`` by stage.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from dreamgym_nb.experiments import stages, trained
+from dreamgym_nb.experiments.grid import METHODS as NAMES
+from dreamgym_nb.experiments.grid import Run
+from dreamgym_nb.experiments.runner import Context, Method
+from dreamgym_nb.experiments.scale import Plan, resolve
+from dreamgym_nb.experiments.stages import Ready
+from dreamgym_nb.experiments.store import Stage
+from dreamgym_nb.language_model import LanguageModel
+
+COUNTED = ("real", "dreamed", "generated")
+
+
+def start(ctx: Context) -> dict[str, Any]:
+    """The agent's start, and the experience model on held-out steps."""
+    plan = resolve(ctx.run)
+    ready = stages.prepare(ctx, plan)
+    told = stages.start_exam(ctx, ready, plan)
+    return {
+        **_head(ready, told),
+        "exam": {k: told.info[k] for k in ("real", "dream")},
+        "transitions": {"offline": ready.info["offline"], **dict.fromkeys(COUNTED, 0)},
+        "seconds": {**ready.info["seconds"], "exam": told.info["seconds"]["exam"]},
+    }
+
+
+def imitation(ctx: Context, method: str) -> dict[str, Any]:
+    """SFT, or DPO after SFT."""
+    plan = resolve(ctx.run)
+    ready = stages.prepare(ctx, plan)
+    steps = [trained.imitated(ctx, ready, plan, name) for name in ("sft", method)]
+    return _record(ctx, ready, plan, steps if method == "dpo" else steps[-1:])
+
+
+def real_rl(ctx: Context, algorithm: str, where: str) -> dict[str, Any]:
+    """RL in the real world from the agent's start; `where` is ``"real"`` or ``"small"``."""
+    plan = resolve(ctx.run)
+    ready = stages.prepare(ctx, plan)
+    return _record(ctx, ready, plan, [trained.practised(ctx, ready, plan, algorithm, where)])
+
+
+def dream_rl(ctx: Context, algorithm: str) -> dict[str, Any]:
+    """RL in the dream."""
+    plan = resolve(ctx.run)
+    ready = stages.prepare(ctx, plan)
+    return _record(ctx, ready, plan, [trained.dreamed(ctx, ready, plan, algorithm)])
+
+
+def sim_to_real(ctx: Context, algorithm: str) -> dict[str, Any]:
+    """S2R: the dream's agent goes on in the real world, at the small budget."""
+    plan = resolve(ctx.run)
+    ready = stages.prepare(ctx, plan)
+    first = trained.dreamed(ctx, ready, plan, algorithm)
+    then = trained.practised(ctx, ready, plan, algorithm, "small", first)
+    return _record(ctx, ready, plan, [first, then])
+
+
+def transfer(ctx: Context) -> dict[str, Any]:
+    """An agent of another world's dream in this world: at once, and after a few real steps.
+
+    The same is done with that agent as it was before its dream, so that what
+    the dream added can be told from what the backbone brought.
+    """
+    here = resolve(ctx.run)
+    there = resolve(ctx.run, here.source)
+    home = stages.prepare(ctx, there, here.source)
+    ready = stages.prepare(ctx, here)
+    dream = trained.dreamed(ctx, home, there, "grpo")
+    agents = {
+        "before": (home.prepared.agent, ""),
+        "after": (LanguageModel.load(dream.folder / "agent"), dream.folder.name),
+    }
+    found = {
+        name: trained.visited(ctx, ready, here, agent, {**home.key, "agent": key})
+        for name, (agent, key) in agents.items()
+    }
+    told = stages.start_exam(ctx, ready, here)
+    return {
+        **_head(ready, told),
+        "source": here.source,
+        "exam": found["after"].info["exam"],
+        "transfer": {
+            name: {"zero_shot": s.info["zero_shot"], "few": s.info["exam"]["real"]}
+            for name, s in found.items()
+        },
+        "transitions": {
+            "offline": home.info["offline"],
+            **_summed([dream, found["after"]]),
+        },
+        "seconds": _seconds(home, [dream, found["after"]]),
+        "history": {"real": found["after"].info["history"]},
+    }
+
+
+def _head(ready: Ready, told: Stage) -> dict[str, Any]:
+    return {
+        "start": {k: told.info[k] for k in ("real", "dream")},
+        "fidelity": ready.info["fidelity"],
+        "parameters": ready.info["parameters"],
+    }
+
+
+def _record(ctx: Context, ready: Ready, plan: Plan, done: list[Stage]) -> dict[str, Any]:
+    last = done[-1].info
+    told = stages.start_exam(ctx, ready, plan)
+    body = {
+        **_head(ready, told),
+        "exam": last["exam"],
+        "transitions": {"offline": ready.info["offline"], **_summed(done)},
+        "seconds": _seconds(ready, done),
+    }
+    curves = {s.folder.name.rpartition("-")[0]: s.info for s in done if "curve" in s.info}
+    if curves:
+        body["curve"] = {name: info["curve"] for name, info in curves.items()}
+        body["history"] = {name: info["history"] for name, info in curves.items()}
+    return body
+
+
+def _summed(done: list[Stage]) -> dict[str, int]:
+    counts = dict.fromkeys(COUNTED, 0)
+    for stage in done:
+        for name, n in stage.info["transitions"].items():
+            counts[name] = counts.get(name, 0) + n
+    return counts
+
+
+def _seconds(ready: Ready, done: list[Stage]) -> dict[str, float]:
+    """By stage, as they took when they were made; exams are summed up."""
+    told = dict(ready.info["seconds"])
+    for stage in done:
+        for name, seconds in stage.info["seconds"].items():
+            told[name] = told.get(name, 0.0) + seconds
+    return told
+
+
+# ---- all of them ----------------------------------------------------------------------------
+
+
+def settings(run: Run) -> Mapping[str, Any]:
+    """What decides what a run is, but for its seed."""
+    plans = {"here": resolve(run)}
+    if plans["here"].source:
+        plans["there"] = resolve(run, plans["here"].source)
+    return {name: plan.to_json() for name, plan in plans.items()}
+
+
+_DO = {
+    "start": start,
+    "sft": functools.partial(imitation, method="sft"),
+    "dpo": functools.partial(imitation, method="dpo"),
+    "transfer": transfer,
+    **{
+        f"{algorithm}_{name}": functools.partial(do, algorithm=algorithm)
+        for algorithm in ("grpo", "ppo")
+        for name, do in {
+            "real": functools.partial(real_rl, where="real"),
+            "real_small": functools.partial(real_rl, where="small"),
+            "dream": dream_rl,
+            "s2r": sim_to_real,
+        }.items()
+    },
+}
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {name: Method(_DO[name], settings) for name in NAMES}
+)
+"""Every method of the grid."""

@@ -1,0 +1,262 @@
+"""Run what is missing: one process for each run, one record when it is done.
+
+A run that was killed has no record, so it is missing and begins again, but
+the stages that it had finished are found where it left them (`store.Stages`).
+A run that fails is told, and the others go on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from joblib import Parallel, delayed, parallel_config
+
+from dreamgym_nb.course.machine import available_cpus, available_memory, set_threads
+from dreamgym_nb.course.setup import SWITCHES
+from dreamgym_nb.errors import UserError
+from dreamgym_nb.experiments.grid import Run
+from dreamgym_nb.experiments.store import Record, Records, Stages, machine, plain
+
+PROCESS_BYTES = 2 * 10**9  # what a run may take in memory
+EXECUTORS = ("local", "ray")
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Context:
+    """What a method is given.
+
+    Attributes:
+        run: which run it is.
+        stages: where it finds and leaves what other runs share.
+        say: tells progress, one line.
+    """
+
+    run: Run
+    stages: Stages
+    say: Say
+
+
+@dataclass(frozen=True)
+class Method:
+    """How runs of a method are done.
+
+    Attributes:
+        do: does a run and returns the body of its record.
+        settings: all that decides what such a run is, but for the seed; it
+            stands in the record, and means of runs with different ones are refused.
+    """
+
+    do: Callable[[Context], Mapping[str, Any]]
+    settings: Callable[[Run], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a run: a record, or what went wrong."""
+
+    run: Run
+    record: Record | None = None
+    failure: str = ""
+
+
+def tell(text: str) -> None:
+    """Print a line at once, also where the output is a file."""
+    print(text, flush=True)
+
+
+def execute(run: Run, method: Method, stages: Path | None, threads: int) -> Done:
+    """Do one run in this process.
+
+    Args:
+        run: which.
+        method: how.
+        stages: the folder of shared stages; the usual one when omitted.
+        threads: of this process.
+
+    Returns:
+        Its record, or the traceback of what it raised; an interrupt is passed on.
+    """
+    for name, value in SWITCHES.items():  # before trl is imported
+        os.environ.setdefault(name, value)
+    set_threads(threads)
+    start = time.perf_counter()
+
+    def say(text: str) -> None:
+        minutes = (time.perf_counter() - start) / 60
+        tell(f"[{run}, {minutes:.1f} min] {text}")
+
+    say("begins")
+    try:
+        body = method.do(Context(run, Stages(stages), say))
+        record = {
+            "date": date.today().isoformat(),
+            "machine": machine(threads),
+            "settings": method.settings(run),
+            **body,
+            "minutes_this_run": (time.perf_counter() - start) / 60,
+        }
+    except Exception:  # told by `run_all`, which goes on with the other runs
+        say("failed")
+        return Done(run, failure=traceback.format_exc())
+    say("done")
+    return Done(run, plain(record))
+
+
+def run_all(
+    runs: Sequence[Run],
+    methods: Mapping[str, Method],
+    records: Records,
+    *,
+    stages: Path | None = None,
+    jobs: int | None = None,
+    threads: int = 1,
+    executor: str = "local",
+    redo: bool = False,
+    say: Say = tell,
+) -> list[Run]:
+    """Do the runs that have no record yet.
+
+    Args:
+        runs: in this order, as far as processes are free.
+        methods: how, by the runs' method.
+        records: where finished runs are recorded, each at once.
+        stages: the folder of shared stages; the usual one when omitted.
+        jobs: processes at once; as many as processors and memory allow when
+            omitted, on a cluster as many as it has.
+        threads: of each process.  One is best for the course's small models.
+        executor: ``"local"`` for processes of this machine, ``"ray"`` for the
+            Ray cluster that `ray.init` finds, or a local one.
+        redo: do also the runs that are recorded.
+        say: where progress is told.
+
+    Returns:
+        The runs that were done now.
+
+    Raises:
+        UserError: an unknown method or executor, or runs that failed; the
+            others are recorded then.
+    """
+    for run in runs:
+        if run.method not in methods:
+            raise UserError(f"No method {run.method!r} is known; there are: {', '.join(methods)}.")
+    todo = [run for run in runs if redo or not records.has(run)]
+    say(f"{len(todo)} of {len(runs)} runs to do; the others are recorded.")
+    if not todo:
+        return []
+    calls = [(run, methods[run.method], stages, threads) for run in todo]
+    done, failures = [], []
+    for number, end in enumerate(_in_parallel(calls, jobs, threads, executor), start=1):
+        if end.record is None:
+            failures.append(end.run)
+            say(f"{end.run} FAILED ({number} of {len(todo)}):\n{end.failure}")
+            continue
+        records.save(end.run, end.record)
+        done.append(end.run)
+        say(f"{end.run} recorded ({number} of {len(todo)}).")
+    if failures:
+        raise UserError(
+            f"{len(failures)} of {len(todo)} runs failed: {', '.join(map(str, failures))}. What "
+            "each raised stands above; the others are recorded. Mend it, then run the same again."
+        )
+    return done
+
+
+def _in_parallel(
+    calls: Sequence[tuple[Run, Method, Path | None, int]],
+    jobs: int | None,
+    threads: int,
+    executor: str,
+) -> Iterator[Done]:
+    """Do the calls, and yield what became of each as soon as it is known."""
+    if executor not in EXECUTORS:
+        raise UserError(f"There is no executor {executor!r}; there are: {', '.join(EXECUTORS)}.")
+    if executor == "ray":
+        yield from _on_ray(calls, jobs, threads)
+        return
+    if jobs is None:
+        jobs = min(available_cpus() // threads, available_memory() // PROCESS_BYTES)
+    jobs = max(1, min(jobs, len(calls)))
+    # One call at a time: a run takes minutes, and the order of the grid is to be kept.
+    how = {"n_jobs": jobs, "batch_size": 1, "pre_dispatch": jobs}
+    limit = {"inner_max_num_threads": threads} if jobs > 1 else {}
+    with parallel_config(backend="loky" if jobs > 1 else "sequential", **limit):
+        parallel = Parallel(**how, return_as="generator_unordered" if jobs > 1 else "generator")
+        yield from parallel(delayed(execute)(*call) for call in calls)
+
+
+def _on_ray(
+    calls: Sequence[tuple[Run, Method, Path | None, int]], jobs: int | None, threads: int
+) -> Iterator[Done]:
+    """The same on a Ray cluster; stages are shared as far as its machines share their folder."""
+    try:
+        import ray
+    except ImportError as e:
+        raise UserError(
+            "The executor ray needs Ray: pip install -e '.[cluster]', or use --executor local."
+        ) from e
+    if not ray.is_initialized():
+        ray.init()  # the cluster that RAY_ADDRESS names, or one on this machine
+    task = ray.remote(num_cpus=threads, max_retries=0)(execute)
+    limit = jobs or len(calls)
+    waiting, going = list(reversed(calls)), []
+    while waiting or going:
+        while waiting and len(going) < limit:
+            going.append(task.remote(*waiting.pop()))
+        finished, going = ray.wait(going)
+        yield from ray.get(finished)
+
+
+# ---- what is there and what is missing ------------------------------------------------------
+
+
+@dataclass
+class Overview:
+    """The runs of a selection by what is known of them.
+
+    Attributes:
+        recorded, missing: runs.
+        outdated: runs that are recorded, but with other settings than they have now.
+        minutes: what the missing ones would take on one core, as far as
+            recorded ones tell.
+        unknown: how many of them nothing is known about.
+    """
+
+    recorded: list[Run] = field(default_factory=list)
+    missing: list[Run] = field(default_factory=list)
+    outdated: list[Run] = field(default_factory=list)
+    minutes: float = 0.0
+    unknown: int = 0
+
+
+def overview(runs: Sequence[Run], methods: Mapping[str, Method], records: Records) -> Overview:
+    """What is recorded of these runs, what is missing, and what it would cost.
+
+    A run costs what the other seeds of its cell took, else other variants of
+    its world and method; shared stages that are in the cache already make it cheaper.
+    """
+    found, known = Overview(), records.all()
+    costs: dict[tuple[str, ...], list[float]] = {}
+    for run, record in known.items():
+        for key in (run.cell, run.cell[:2]):
+            costs.setdefault(key, []).append(float(record["minutes_this_run"]))
+    for run in runs:
+        if run in known:
+            now = json.loads(json.dumps(plain(methods[run.method].settings(run))))
+            same = known[run]["settings"] == now
+            (found.recorded if same else found.outdated).append(run)
+            continue
+        found.missing.append(run)
+        told = costs.get(run.cell) or costs.get(run.cell[:2])
+        found.minutes += sum(told) / len(told) if told else 0.0
+        found.unknown += not told
+    return found

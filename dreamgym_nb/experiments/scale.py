@@ -1,0 +1,170 @@
+"""How much of everything a run gets, by world; and what a variant makes of it.
+
+Budgets follow the paper's proportions: RL in the real world gets a large one,
+S2R and its comparison at most a tenth of that (the paper: 5K of 80K).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from dreamgym_nb.errors import UserError
+from dreamgym_nb.experiments.grid import Run
+from dreamgym_nb.grpo import GRPOSettings
+from dreamgym_nb.loop import PREPARATIONS, Preparation
+from dreamgym_nb.ppo import PPOSettings
+
+BACKBONES: Mapping[str, Mapping[str, int]] = MappingProxyType(
+    {"small": {"width": 64, "layers": 3}, "large": {"width": 192, "layers": 5}}
+)
+"""Other sizes of the backbone; otherwise they are made as the shipped one is."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Sizes of the runs in one world.
+
+    Attributes:
+        preparation: of step A.
+        grpo, ppo: RL in the dream; in the real world the budget says when to stop.
+        small: changes for RL at the small budget: smaller iterations, so that
+            there are several.
+        real_budget: transitions of RL in the real world.
+        small_budget: of S2R after the dream, and of RL from scratch beside it.
+        exam: how many test tasks, and how often each.
+        look: how many test tasks at a look on the way.
+        every: iterations between looks.
+        curriculum: options of the task curriculum; None for none.
+        sft, dpo: options of the baselines' settings.
+    """
+
+    preparation: Preparation
+    grpo: GRPOSettings
+    ppo: PPOSettings
+    small: Mapping[str, Any]
+    real_budget: int
+    small_budget: int
+    exam: tuple[int, int]
+    look: int
+    every: int = 4
+    curriculum: Mapping[str, Any] | None = None
+    sft: Mapping[str, Any] = field(default_factory=dict)
+    dpo: Mapping[str, Any] = field(default_factory=dict)
+
+
+SCALES = {
+    "shop": Scale(
+        preparation=PREPARATIONS["shop"],
+        grpo=GRPOSettings(iterations=30),
+        ppo=PPOSettings(iterations=30),
+        small={"groups": 8},
+        real_budget=25_000,
+        small_budget=2_500,
+        exam=(200, 4),
+        look=200,
+        every=5,
+    ),
+    "house": Scale(
+        preparation=PREPARATIONS["house"],
+        grpo=GRPOSettings(iterations=20, minibatches=2),
+        ppo=PPOSettings(iterations=20),
+        small={"groups": 4},
+        real_budget=40_000,
+        small_budget=4_000,
+        exam=(120, 2),
+        look=60,
+    ),
+    "web": Scale(
+        preparation=PREPARATIONS["web"],
+        grpo=GRPOSettings(iterations=20),
+        ppo=PPOSettings(iterations=20),
+        small={"groups": 4},
+        real_budget=14_000,
+        small_budget=1_400,
+        exam=(200, 2),
+        look=60,
+    ),
+}
+"""What the recorded runs use; the numbers are what two processor cores can do in some nights."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that decides what a run is, its variant applied.
+
+    Attributes:
+        scale: sizes; the seed is in their parts.
+        backbone: ``""`` for the shipped one, else one of `BACKBONES`.
+        source: for a transfer, the world whose dream the agent comes from.
+    """
+
+    scale: Scale
+    backbone: str = ""
+    source: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; equal for runs that differ in their seed alone."""
+        told = asdict(self)
+        for part in ("preparation", "grpo", "ppo"):
+            del told["scale"][part]["seed"]
+        return told
+
+
+def resolve(run: Run, world: str | None = None) -> Plan:
+    """The plan of a run.
+
+    The names of a variant's changes: ``preparation.X`` and ``format.X`` for a
+    field of `Preparation` and its `Format`, ``rl.X`` for one of both RL
+    settings, ``curriculum.X`` for an option of the curriculum or
+    ``curriculum`` for all of them, ``backbone``, and ``source``.
+
+    Args:
+        run: which.
+        world: of the scale; the run's own when omitted.
+
+    Raises:
+        UserError: a change that has no place.
+    """
+    world = world or run.world
+    if world not in SCALES:
+        raise UserError(f"No sizes are set for the world {world!r}: add them to SCALES.")
+    scale = SCALES[world]
+    plan = Plan(_seeded(scale, run.seed))
+    for name, value in run.overrides.items():
+        place, _, part = name.partition(".")
+        s = plan.scale
+        if name in ("backbone", "source"):
+            plan = dataclasses.replace(plan, **{name: value})
+        elif name == "curriculum":
+            plan = _with(plan, curriculum=value)
+        elif place == "curriculum":
+            plan = _with(plan, curriculum={**(s.curriculum or {}), part: value})
+        elif place == "preparation":
+            plan = _with(plan, preparation=_changed(s.preparation, part, value))
+        elif place == "format":
+            changed = _changed(s.preparation.format, part, value)
+            plan = _with(plan, preparation=_changed(s.preparation, "format", changed))
+        elif place == "rl":
+            plan = _with(plan, grpo=_changed(s.grpo, part, value), ppo=_changed(s.ppo, part, value))
+        else:
+            raise UserError(f"The variant {run.variant!r} changes {name!r}, which is nothing.")
+    return plan
+
+
+def _seeded(scale: Scale, seed: int) -> Scale:
+    parts = {p: _changed(getattr(scale, p), "seed", seed) for p in ("preparation", "grpo", "ppo")}
+    return dataclasses.replace(scale, **parts)
+
+
+def _with(plan: Plan, **changes: Any) -> Plan:
+    return dataclasses.replace(plan, scale=dataclasses.replace(plan.scale, **changes))
+
+
+def _changed(settings: Any, name: str, value: Any) -> Any:
+    if name not in {f.name for f in dataclasses.fields(settings)}:
+        raise UserError(f"{type(settings).__name__} has no {name!r} that a variant could change.")
+    return dataclasses.replace(settings, **{name: value})

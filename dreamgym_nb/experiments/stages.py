@@ -1,0 +1,173 @@
+"""What every run begins with: a backbone, a prepared world, and how good the start is.
+
+Each is a stage, made once for all runs that share it.  Agents that were
+trained from there are in `trained`; `methods` puts records together from both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dreamgym_nb import fidelity, loop
+from dreamgym_nb.backbone import RECIPES, SHIPPED, load_backbone, pretrain
+from dreamgym_nb.dream import start_as
+from dreamgym_nb.experience import Task, transitions_of
+from dreamgym_nb.experience_model import ExperienceModel
+from dreamgym_nb.experiments.runner import Context
+from dreamgym_nb.experiments.scale import BACKBONES, Plan, resolve
+from dreamgym_nb.experiments.store import Stage
+from dreamgym_nb.language_model import LanguageModel
+from dreamgym_nb.loop import Prepared, evaluate
+from dreamgym_nb.replay_buffer import ReplayBuffer
+from dreamgym_nb.worlds import World, collect_log, make_world
+from dreamgym_nb.worlds.vector import RealWorlds, VectorWorld
+
+STAGES = 1
+"""Part of every stage's key: raise it when the package trains differently than before."""
+
+HELD_OUT = 300  # episodes on test tasks on which the experience model is measured
+
+
+@dataclass
+class Ready:
+    """A prepared world, and the key of the stage that it is.
+
+    Attributes:
+        prepared: step A's work.
+        key: what it depends on.
+        info: what its stage said: seconds, offline transitions, fidelity.
+        exam: a second copy of the world, for measuring only.
+    """
+
+    prepared: Prepared
+    key: dict[str, Any]
+    info: Mapping[str, Any]
+    exam: World
+
+
+# ---- step A ---------------------------------------------------------------------------------
+
+
+def backbone_of(ctx: Context, plan: Plan, world: str) -> tuple[LanguageModel, str]:
+    """The backbone of a plan and a hash of its weights; other sizes are pre-trained once."""
+    if not plan.backbone:
+        folder = SHIPPED / world
+        lm = load_backbone(world)  # says what to do where there is none
+        weights = (folder / "model.safetensors").read_bytes()
+        return lm, hashlib.sha256(weights).hexdigest()[:16]
+    recipe = dataclasses.replace(RECIPES[world], **BACKBONES[plan.backbone])
+    begin: tuple[LanguageModel, int] | None = None
+    key: dict[str, Any] = {}
+    for number in range(1, len(recipe.stages) + 1):  # each stage of it is one of ours
+        part = dataclasses.replace(recipe, stages=recipe.stages[:number])
+        key = {"version": STAGES, "recipe": asdict(part)}
+
+        def make(folder: Path, part=part, begin=begin) -> dict[str, Any]:
+            ctx.say(f"pre-trains the {plan.backbone} backbone, stage {len(part.stages)}")
+            lm, histories = pretrain(part, begin=begin)
+            if histories[-1].interrupted:
+                raise KeyboardInterrupt
+            lm.save(folder / "model")
+            return {"minutes": histories[-1].seconds[-1] / 60, "parameters": lm.parameters}
+
+        stage = ctx.stages.stage("backbone", key, make)
+        begin = (LanguageModel.load(stage.folder / "model"), number)
+    assert begin is not None  # a recipe has a stage
+    name = ctx.stages.place("backbone", key).name
+    return begin[0], name
+
+
+def prepare(ctx: Context, plan: Plan | None = None, world: str | None = None) -> Ready:
+    """Step A of a plan: made once, then put together again from its weights.
+
+    Args:
+        ctx: the run.
+        plan: of the preparation; the run's own when omitted.
+        world: in which; the run's own when omitted.
+    """
+    world = world or ctx.run.world
+    plan = plan or resolve(ctx.run)
+    sizes, seed = plan.scale.preparation, ctx.run.seed
+    backbone, weights = backbone_of(ctx, plan, world)
+    key = {
+        "version": STAGES,
+        "world": world,
+        "seed": seed,
+        "preparation": asdict(sizes),
+        "backbone": weights,
+    }
+
+    def make(folder: Path) -> dict[str, Any]:
+        ctx.say(f"prepares the {world}")
+        start = time.perf_counter()
+        ready = loop.prepare(make_world(world, seed=seed), sizes, backbone)
+        ready.model.lm.save(folder / "model")
+        ready.agent.save(folder / "agent")
+        ctx.say(f"prepared in {time.perf_counter() - start:.0f} s")
+        exam = make_world(world, seed=seed)
+        tasks = spread(exam.tasks("test"), plan.scale.exam[0])
+        held_out = transitions_of(collect_log(exam, tasks, HELD_OUT, seed=seed + 1))
+        truth = fidelity.measure(ready.model, ready.world.fold, held_out, ready.world.hidden)
+        return {
+            "seconds": ready.seconds,
+            "offline": ready.offline_transitions,
+            "fidelity": truth.to_json(),
+            "parameters": backbone.parameters,
+        }
+
+    stage = ctx.stages.stage("prepared", key, make)
+    home = make_world(world, seed=seed)
+    log = collect_log(home, home.tasks("train"), sizes.log_episodes, seed=sizes.seed)
+    model = ExperienceModel(
+        LanguageModel.load(stage.folder / "model"),
+        ReplayBuffer(transitions_of(log)),
+        sizes.format,
+    )
+    agent = LanguageModel.load(stage.folder / "agent")
+    prepared = Prepared(home, log, model, agent, dict(stage.info["seconds"]))
+    return Ready(prepared, key, stage.info, make_world(world, seed=seed))
+
+
+# ---- measuring ------------------------------------------------------------------------------
+
+
+def spread(tasks: Sequence[Task], n: int) -> list[Task]:
+    """`n` of the tasks (all, if there are fewer), evenly spread over their order."""
+    if len(tasks) <= n:
+        return list(tasks)
+    return [tasks[i * len(tasks) // n] for i in range(n)]
+
+
+def examine(ready: Ready, plan: Plan, agent: LanguageModel, dream: bool) -> dict[str, Any]:
+    """Success on test tasks, in the real world and, if asked, once each in the dream."""
+    tasks, repeats = spread(ready.exam.tasks("test"), plan.scale.exam[0]), plan.scale.exam[1]
+    found = {"real": evaluate(agent, real(ready.exam), tasks, repeats=repeats).to_json()}
+    if dream:  # test tasks begin as they really do: some of their beginnings are in no log
+        dreams = ready.prepared.dreams(start=start_as(ready.exam))
+        found["dream"] = evaluate(agent, dreams, tasks).to_json()
+    return found
+
+
+def real(world: World) -> Callable[[int], VectorWorld]:
+    """A maker of vector worlds over a world."""
+    return lambda n: RealWorlds(world, n)
+
+
+def start_exam(ctx: Context, ready: Ready, plan: Plan) -> Stage:
+    """How good the agent's start is; every other method begins there."""
+    key = {**ready.key, "exam": plan.scale.exam}
+
+    def make(folder: Path) -> dict[str, Any]:
+        start = time.perf_counter()
+        # An experience model of its own: that of `ready` is to remember none of this.
+        fresh = prepare(ctx, plan, ready.prepared.world.name)
+        told = examine(fresh, plan, fresh.prepared.agent, dream=True)
+        return {**told, "seconds": {"exam": time.perf_counter() - start}}
+
+    return ctx.stages.stage("start", key, make)

@@ -1,0 +1,218 @@
+"""Where runs leave things: records for good, and stages that other runs go on from.
+
+A record is one small JSON file of a finished run; it belongs to the
+repository.  A stage is a folder with weights (an experience model, a trained
+agent) that several runs share; it lies in a cache, and can be made again.
+Both are written as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from dreamgym_nb.errors import UserError
+from dreamgym_nb.experience import atomic_write
+from dreamgym_nb.experiments.grid import FULL, METHODS, VARIANTS, Run
+
+RUNS = Path(__file__).resolve().parents[2] / "results" / "runs"
+SCHEMA, VERSION = "dreamgym.run", 1
+PACKAGES = ("torch", "transformers", "trl", "gymnasium", "scikit-learn", "numpy")
+
+Record = dict[str, Any]
+
+
+def cache_folder() -> Path:
+    """Where stages lie: ``DREAMGYM_CACHE``, else ``~/.cache/dreamgym``; in ``experiments``."""
+    named = os.environ.get("DREAMGYM_CACHE", "").strip()
+    return (Path(named) if named else Path.home() / ".cache" / "dreamgym") / "experiments"
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """On what a number was measured: Python, packages, threads of the process."""
+    return {
+        "python": platform.python_version(),
+        "threads": threads,
+        **{name: metadata.version(name) for name in ("dreamgym_nb", *PACKAGES) if _there(name)},
+    }
+
+
+def _there(name: str) -> bool:
+    return bool(list(metadata.distributions(name=name)))
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON has it: tuples as lists, numpy's numbers as numbers, NaN as null."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+# ---- records --------------------------------------------------------------------------------
+
+
+class Records:
+    """The finished runs, one JSON file each: ``world/method+variant/seed0.json``.
+
+    Args:
+        folder: where they lie.
+    """
+
+    def __init__(self, folder: Path = RUNS) -> None:
+        self.folder = Path(folder)
+
+    def path(self, run: Run) -> Path:
+        """Where the record of a run lies, or would."""
+        return self.folder / run.world / run.name / f"seed{run.seed}.json"
+
+    def has(self, run: Run) -> bool:
+        """Whether the run is recorded."""
+        return self.path(run).is_file()
+
+    def save(self, run: Run, body: Mapping[str, Any]) -> Path:
+        """Write the record of a finished run, atomically."""
+        head = {"schema": SCHEMA, "version": VERSION, **_identity(run)}
+        return atomic_write(self.path(run), json.dumps(plain({**head, **body}), indent=1) + "\n")
+
+    def load(self, run: Run) -> Record:
+        """The record of a run.
+
+        Raises:
+            UserError: there is none, it is damaged, of another version or of another run.
+        """
+        path = self.path(run)
+        again = "Delete it and run again, or add --redo"
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as e:
+            raise UserError(f"{run} is not recorded: there is no {path}.") from e
+        except ValueError as e:  # JSON and UTF-8 errors are ValueErrors
+            raise UserError(f"{path} is damaged ({e}). {again}.") from e
+        if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+            raise UserError(f"{path} is no record of a run. {again}.")
+        if record.get("version") != VERSION:
+            raise UserError(
+                f"{path} has record version {record.get('version')!r}, and this package reads "
+                f"version {VERSION}. {again}."
+            )
+        if {k: record.get(k) for k in _identity(run)} != _identity(run):
+            raise UserError(f"{path} is the record of another run than its place says. {again}.")
+        return record
+
+    def all(self) -> dict[Run, Record]:
+        """All records that the grid knows, by run.
+
+        Raises:
+            UserError: one cannot be read.
+        """
+        return {run: self.load(run) for run in self._runs()}
+
+    def _runs(self) -> Iterator[Run]:
+        for path in sorted(self.folder.glob("*/*/seed*.json")):
+            method, _, variant = path.parent.name.partition("+")
+            seed = path.stem.removeprefix("seed")
+            if method in METHODS and (variant or FULL) in VARIANTS and seed.isdigit():
+                yield Run(path.parent.parent.name, method, int(seed), variant)
+
+
+def _identity(run: Run) -> dict[str, Any]:
+    return {"world": run.world, "method": run.method, "variant": run.variant, "seed": run.seed}
+
+
+# ---- stages ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a run that is done.
+
+    Attributes:
+        folder: what it left, such as weights.
+        info: what it said, plain values.
+        made: whether this call made it; otherwise it was found.
+    """
+
+    folder: Path
+    info: Mapping[str, Any]
+    made: bool
+
+
+class Stages:
+    """Parts of runs by what they depend on, so that each is done once.
+
+    Args:
+        folder: where they lie; see `cache_folder` when omitted.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = Path(folder) if folder is not None else cache_folder()
+
+    def place(self, name: str, key: Mapping[str, Any]) -> Path:
+        """Where the stage of that name and key lies, or would."""
+        text = json.dumps(plain(key), sort_keys=True)
+        return self.folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+    def stage(
+        self,
+        name: str,
+        key: Mapping[str, Any],
+        make: Callable[[Path], Mapping[str, Any]],
+    ) -> Stage:
+        """The stage, made first if it is not there.
+
+        A second process that asks for it meanwhile waits.  If `make` raises or
+        is killed, nothing is left of the stage.
+
+        Args:
+            name: what kind of stage; the first part of its folder's name.
+            key: all that its result depends on, plain values.
+            make: given an empty folder, does the work there and returns `info`.
+
+        Raises:
+            UserError: the folder of the stage is damaged.
+        """
+        place = self.place(name, key)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / f".{place.name}.lock"):
+            made = not place.is_dir()
+            if made:
+                self._make(place, key, make)
+        try:
+            info = json.loads((place / "info.json").read_text(encoding="utf-8"))["info"]
+        except (OSError, ValueError, KeyError) as e:
+            raise UserError(f"The stage in {place} is damaged: delete that folder.") from e
+        return Stage(place, info, made)
+
+    def _make(
+        self, place: Path, key: Mapping[str, Any], make: Callable[[Path], Mapping[str, Any]]
+    ) -> None:
+        for left in self.folder.glob(f".{place.name}.draft*"):  # of a process that was killed
+            shutil.rmtree(left)
+        draft = Path(tempfile.mkdtemp(dir=self.folder, prefix=f".{place.name}.draft"))
+        try:
+            info = make(draft)
+            told = json.dumps(plain({"key": key, "info": info}), indent=1)
+            atomic_write(draft / "info.json", told + "\n")
+            draft.chmod(0o755)
+            draft.rename(place)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise

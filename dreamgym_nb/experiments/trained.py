@@ -1,0 +1,264 @@
+"""Agents that were trained, each a stage: by imitation, in the dream, in the real world.
+
+A stage keeps the agent's weights and all that was measured: looks on the way
+(`curve`), what each iteration did (`history`), the exam at the end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from dreamgym_nb import loop
+from dreamgym_nb.experiments.runner import Context
+from dreamgym_nb.experiments.scale import Plan
+from dreamgym_nb.experiments.stages import Ready, examine, real, spread, start_exam
+from dreamgym_nb.experiments.store import Stage
+from dreamgym_nb.grpo import GRPOSettings, IterationRecord, RLHistory
+from dreamgym_nb.language_model import LanguageModel
+from dreamgym_nb.loop import evaluate
+from dreamgym_nb.ppo import PPOSettings
+from dreamgym_nb.rollout import Episode
+from dreamgym_nb.worlds import make_world
+
+Settings = GRPOSettings | PPOSettings
+OnIteration = Callable[[IterationRecord, list[Episode]], None]
+Train = Callable[[LanguageModel, OnIteration], tuple[RLHistory, dict[str, int]]]
+
+
+def improve(
+    ctx: Context,
+    name: str,
+    key: Mapping[str, Any],
+    ready: Ready,
+    plan: Plan,
+    begin: LanguageModel,
+    first: Mapping[str, Any],
+    train: Train,
+    dream: bool = False,
+) -> Stage:
+    """Train an agent by RL, look at it on the way, examine it at the end; one stage.
+
+    Args:
+        ctx: the run.
+        name: of the stage.
+        key: what it depends on besides what its agent began from.
+        ready: where the agent is examined.
+        plan: sizes of exam and looks.
+        begin: the agent to go on from; a copy of it is trained.
+        first: its exam, the first point of the curve.
+        train: does the training; returns its history and transitions.
+        dream: whether to examine in the dream too, as it is after the training.
+    """
+
+    def make(folder: Path) -> dict[str, Any]:
+        agent = begin.copy()
+        curve = [{"iteration": 0, "transitions": 0, "seconds": 0.0, **_point(first["real"])}]
+        looks = spread(ready.exam.tasks("test"), plan.scale.look)
+
+        def after(record: IterationRecord, episodes: list[Episode]) -> None:
+            told = f"{name}: iteration {record.iteration}, {record.transitions:,} transitions, "
+            told += f"success {record.success:.2f}"
+            if record.iteration % plan.scale.every == 0:
+                now = evaluate(agent, real(ready.exam), looks).to_json()
+                curve.append(_place(record) | _point(now))
+                told += f"; real test {now['success']:.2f}"
+            ctx.say(told)
+
+        history, transitions = train(agent, after)
+        if history.interrupted:
+            raise KeyboardInterrupt
+        start = time.perf_counter()
+        end = examine(ready, plan, agent, dream)
+        if history.iterations:
+            last = _place(history.iterations[-1])
+            curve = [p for p in curve if p["iteration"] < last["iteration"]]
+            curve.append(last | _point(end["real"]))
+        ctx.say(f"{name}: real test {first['real']['success']:.2f} → {end['real']['success']:.2f}")
+        agent.save(folder / "agent")
+        seconds = history.iterations[-1].seconds if history.iterations else 0.0
+        return {
+            "exam": end,
+            "curve": curve,
+            "history": [r.to_json() for r in history.iterations],
+            "transitions": transitions,
+            "seconds": {name: seconds, "exam": time.perf_counter() - start},
+        }
+
+    return ctx.stages.stage(name, key, make)
+
+
+def _place(record: IterationRecord) -> dict[str, Any]:
+    return {
+        "iteration": record.iteration,
+        "transitions": record.transitions,
+        "seconds": record.seconds,
+    }
+
+
+def _point(result: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: result[name] for name in ("success", "low", "high", "episodes")}
+
+
+def rl_settings(plan: Plan, algorithm: str, where: str) -> Settings:
+    """Settings of RL ``"dream"``, ``"real"`` (until the budget ends it) or ``"small"``."""
+    settings: Settings = getattr(plan.scale, algorithm)
+    if where == "dream":
+        return settings
+    changes = dict(plan.scale.small) if where == "small" else {}
+    return dataclasses.replace(settings, iterations=10_000, **changes)
+
+
+def dreamed(ctx: Context, ready: Ready, plan: Plan, algorithm: str) -> Stage:
+    """Step B: RL in the dream, with the curriculum if the plan has one."""
+    settings = rl_settings(plan, algorithm, "dream")
+    options = plan.scale.curriculum
+    key = {
+        **ready.key,
+        "method": f"{algorithm}_dream",
+        "settings": asdict(settings),
+        "curriculum": options,
+        "measured": [plan.scale.exam, plan.scale.look, plan.scale.every],
+    }
+
+    def train(agent: LanguageModel, after: OnIteration) -> tuple[RLHistory, dict[str, int]]:
+        prepared = ready.prepared
+        paid, generated = prepared.world.real_steps, prepared.model.generated
+        unreadable = prepared.model.unreadable
+        more = {} if options is None else {"curriculum": _curriculum(ready, options, settings)}
+        history = loop.dream_rl(prepared, agent, settings, on_iteration=after, **more)
+        counts = {
+            "real": prepared.world.real_steps - paid,  # the world's own count; it must be 0
+            "dreamed": history.iterations[-1].transitions if history.iterations else 0,
+            "generated": prepared.model.generated - generated,
+            "unreadable": prepared.model.unreadable - unreadable,
+            **{f"memories_{k}": n for k, n in prepared.model.buffer.sources.items()},
+        }
+        return history, counts
+
+    first = start_exam(ctx, ready, plan).info
+    agent = ready.prepared.agent
+    return improve(ctx, f"{algorithm}_dream", key, ready, plan, agent, first, train, dream=True)
+
+
+def _curriculum(ready: Ready, options: Mapping[str, Any], settings: Settings) -> Any:
+    from dreamgym_nb.curriculum import Curriculum
+
+    return Curriculum(ready.prepared, seed=settings.seed, **options)
+
+
+def practised(
+    ctx: Context,
+    ready: Ready,
+    plan: Plan,
+    algorithm: str,
+    where: str,
+    before: Stage | None = None,
+) -> Stage:
+    """RL in the real world: at the ``"real"`` budget, or at the ``"small"`` one.
+
+    Args:
+        ctx: the run.
+        ready: its world.
+        plan: its sizes.
+        algorithm: ``"grpo"`` or ``"ppo"``.
+        where: see `rl_settings`.
+        before: the stage whose agent goes on; the agent's start when omitted.
+    """
+    settings = rl_settings(plan, algorithm, where)
+    budget = plan.scale.real_budget if where == "real" else plan.scale.small_budget
+    name = f"{algorithm}_{'s2r' if before else where}"
+    key = {
+        **ready.key,
+        "method": name,
+        "before": before.folder.name if before else "",
+        "settings": asdict(settings),
+        "budget": budget,
+        "measured": [plan.scale.exam, plan.scale.look, plan.scale.every],
+    }
+
+    def train(agent: LanguageModel, after: OnIteration) -> tuple[RLHistory, dict[str, int]]:
+        world = make_world(ready.prepared.world.name, seed=ctx.run.seed)
+        history = loop.real_rl(world, agent, settings, budget=budget, on_iteration=after)
+        return history, {"real": world.real_steps}
+
+    if before is None:
+        begin, first = ready.prepared.agent, start_exam(ctx, ready, plan).info
+    else:
+        begin, first = LanguageModel.load(before.folder / "agent"), before.info["exam"]
+    return improve(ctx, name, key, ready, plan, begin, first, train)
+
+
+# ---- imitation ------------------------------------------------------------------------------
+
+
+def imitated(ctx: Context, ready: Ready, plan: Plan, method: str) -> Stage:
+    """SFT on the log from the agent's start; DPO on its pairs goes on from there."""
+    from dreamgym_nb import baselines
+
+    make_settings = baselines.SFTSettings if method == "sft" else baselines.DPOSettings
+    settings = make_settings(**getattr(plan.scale, method), seed=ctx.run.seed)
+    before = imitated(ctx, ready, plan, "sft") if method == "dpo" else None
+    key = {
+        **ready.key,
+        "method": method,
+        "before": before.folder.name if before else "",
+        "settings": asdict(settings),
+        "measured": [plan.scale.exam],
+    }
+
+    def make(folder: Path) -> dict[str, Any]:
+        log, start = ready.prepared.log, time.perf_counter()
+        if before is None:
+            agent, counts = ready.prepared.agent.copy(), {}
+            history = baselines.sft(agent, log, settings)
+        else:
+            agent = LanguageModel.load(before.folder / "agent")
+            pairs = baselines.pairs(log, seed=ctx.run.seed)
+            counts = {"pairs": len(pairs.pairs)}
+            history = baselines.dpo(agent, pairs.pairs, settings)
+        if history.interrupted:
+            raise KeyboardInterrupt
+        trained = time.perf_counter()
+        end = examine(ready, plan, agent, dream=False)
+        ctx.say(f"{method}: real test {end['real']['success']:.2f}")
+        agent.save(folder / "agent")
+        return {
+            "exam": end,
+            "updates": len(history.loss),
+            "final_loss": history.loss[-1] if history.loss else None,
+            "transitions": {"real": 0, **counts},
+            "seconds": {method: trained - start, "exam": time.perf_counter() - trained},
+        }
+
+    return ctx.stages.stage(method, key, make)
+
+
+def visited(
+    ctx: Context, ready: Ready, plan: Plan, agent: LanguageModel, key: Mapping[str, Any]
+) -> Stage:
+    """An agent of another world here: examined at once, and after RL at the small budget."""
+    settings = rl_settings(plan, "grpo", "small")
+    budget = plan.scale.small_budget
+    key = {
+        **key,
+        "here": ready.key["world"],
+        "settings": asdict(settings),
+        "budget": budget,
+        "measured": [plan.scale.exam, plan.scale.look, plan.scale.every],
+    }
+    first = ctx.stages.stage(
+        "zero_shot", key, lambda folder: examine(ready, plan, agent, dream=False)
+    )
+
+    def train(agent: LanguageModel, after: OnIteration) -> tuple[RLHistory, dict[str, int]]:
+        world = make_world(ready.prepared.world.name, seed=ctx.run.seed)
+        history = loop.real_rl(world, agent, settings, budget=budget, on_iteration=after)
+        return history, {"real": world.real_steps}
+
+    after = improve(ctx, "visited", key, ready, plan, agent, first.info, train)
+    return dataclasses.replace(after, info={**after.info, "zero_shot": first.info["real"]})
