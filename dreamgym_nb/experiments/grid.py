@@ -58,8 +58,8 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "lambda_10": {"curriculum.share": 0.1},
         "lambda_50": {"curriculum.share": 0.5},
         "lambda_75": {"curriculum.share": 0.75},
-        "uniform": {"curriculum.rule": "uniform"},
-        "band": {"curriculum.rule": "band"},
+        # Another rule for which tasks to take; "no_tasks" takes them uniformly.
+        "band": {"curriculum": {"rule": "band"}},
         # Where the agent of a transfer was trained.
         "from_shop": {"source": "shop"},
         "from_house": {"source": "house"},
@@ -179,8 +179,8 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             (0.0, 0.1, 0.25, 0.5, 0.75),
         ),
         "curriculum": Table(
-            "Which tasks are varied",
-            _dream("no_tasks", "uniform", "band", FULL),
+            "Which tasks are taken: uniformly, of medium difficulty, or varied by V_τ",
+            _dream("no_tasks", "band", FULL),
             ("shop",),
         ),
         "transfer": Table(

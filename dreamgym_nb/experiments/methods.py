@@ -122,6 +122,9 @@ def _record(ctx: Context, ready: Ready, plan: Plan, done: list[Stage]) -> dict[s
         "transitions": {"offline": ready.info["offline"], **_summed(done)},
         "seconds": _seconds(ready, done),
     }
+    for stage in done:
+        if "curriculum" in stage.info:
+            body["curriculum"] = stage.info["curriculum"]
     curves = {s.folder.name.rpartition("-")[0]: s.info for s in done if "curve" in s.info}
     if curves:
         body["curve"] = {name: info["curve"] for name, info in curves.items()}

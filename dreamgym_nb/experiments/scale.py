@@ -38,7 +38,8 @@ class Scale:
         exam: how many test tasks, and how often each.
         look: how many test tasks at a look on the way.
         every: iterations between looks.
-        curriculum: options of the task curriculum; None for none.
+        curriculum: options of `curriculum.Curriculum` (or with ``rule``
+            ``"band"`` of `success_band.BandTasks`); None takes tasks uniformly.
         sft, dpo: options of the baselines' settings.
     """
 
@@ -51,7 +52,7 @@ class Scale:
     exam: tuple[int, int]
     look: int
     every: int = 4
-    curriculum: Mapping[str, Any] | None = None
+    curriculum: Mapping[str, Any] | None = field(default_factory=lambda: {"share": 0.25})
     sft: Mapping[str, Any] = field(default_factory=dict)
     dpo: Mapping[str, Any] = field(default_factory=dict)
 

@@ -27,7 +27,7 @@ from dreamgym_nb.worlds import make_world
 
 Settings = GRPOSettings | PPOSettings
 OnIteration = Callable[[IterationRecord, list[Episode]], None]
-Train = Callable[[LanguageModel, OnIteration], tuple[RLHistory, dict[str, int]]]
+Train = Callable[[LanguageModel, OnIteration], tuple[RLHistory, dict[str, Any]]]
 
 
 def improve(
@@ -51,7 +51,8 @@ def improve(
         plan: sizes of exam and looks.
         begin: the agent to go on from; a copy of it is trained.
         first: its exam, the first point of the curve.
-        train: does the training; returns its history and transitions.
+        train: does the training; returns its history, and what else is to be kept:
+            the transitions at least.
         dream: whether to examine in the dream too, as it is after the training.
     """
 
@@ -69,7 +70,7 @@ def improve(
                 told += f"; real test {now['success']:.2f}"
             ctx.say(told)
 
-        history, transitions = train(agent, after)
+        history, told = train(agent, after)
         if history.interrupted:
             raise KeyboardInterrupt
         start = time.perf_counter()
@@ -85,7 +86,7 @@ def improve(
             "exam": end,
             "curve": curve,
             "history": [r.to_json() for r in history.iterations],
-            "transitions": transitions,
+            **told,
             "seconds": {name: seconds, "exam": time.perf_counter() - start},
         }
 
@@ -125,11 +126,12 @@ def dreamed(ctx: Context, ready: Ready, plan: Plan, algorithm: str) -> Stage:
         "measured": [plan.scale.exam, plan.scale.look, plan.scale.every],
     }
 
-    def train(agent: LanguageModel, after: OnIteration) -> tuple[RLHistory, dict[str, int]]:
+    def train(agent: LanguageModel, after: OnIteration) -> tuple[RLHistory, dict[str, Any]]:
         prepared = ready.prepared
         paid, generated = prepared.world.real_steps, prepared.model.generated
         unreadable = prepared.model.unreadable
-        more = {} if options is None else {"curriculum": _curriculum(ready, options, settings)}
+        picks = None if options is None else _curriculum(ready, options, settings.seed)
+        more = {} if picks is None else {"curriculum": picks}
         history = loop.dream_rl(prepared, agent, settings, on_iteration=after, **more)
         counts = {
             "real": prepared.world.real_steps - paid,  # the world's own count; it must be 0
@@ -138,17 +140,25 @@ def dreamed(ctx: Context, ready: Ready, plan: Plan, algorithm: str) -> Stage:
             "unreadable": prepared.model.unreadable - unreadable,
             **{f"memories_{k}": n for k, n in prepared.model.buffer.sources.items()},
         }
-        return history, counts
+        told = {} if picks is None else {"curriculum": picks.summary()}
+        return history, {"transitions": counts, **told}
 
     first = start_exam(ctx, ready, plan).info
     agent = ready.prepared.agent
     return improve(ctx, f"{algorithm}_dream", key, ready, plan, agent, first, train, dream=True)
 
 
-def _curriculum(ready: Ready, options: Mapping[str, Any], settings: Settings) -> Any:
-    from dreamgym_nb.curriculum import Curriculum
+def _curriculum(ready: Ready, options: Mapping[str, Any], seed: int) -> Any:
+    """What picks the tasks of RL in the dream."""
+    from dreamgym_nb.curriculum import curriculum_for
+    from dreamgym_nb.success_band import BandTasks
 
-    return Curriculum(ready.prepared, seed=settings.seed, **options)
+    options = dict(options)
+    prepared = ready.prepared
+    if options.pop("rule", "spread") == "band":
+        return BandTasks(prepared.world.tasks("train"), **options)
+    lm, world, log = prepared.model.lm, prepared.world, prepared.log
+    return curriculum_for(lm, world, log, seed=seed, **options)
 
 
 def practised(
@@ -181,10 +191,10 @@ def practised(
         "measured": [plan.scale.exam, plan.scale.look, plan.scale.every],
     }
 
-    def train(agent: LanguageModel, after: OnIteration) -> tuple[RLHistory, dict[str, int]]:
+    def train(agent: LanguageModel, after: OnIteration) -> tuple[RLHistory, dict[str, Any]]:
         world = make_world(ready.prepared.world.name, seed=ctx.run.seed)
         history = loop.real_rl(world, agent, settings, budget=budget, on_iteration=after)
-        return history, {"real": world.real_steps}
+        return history, {"transitions": {"real": world.real_steps}}
 
     if before is None:
         begin, first = ready.prepared.agent, start_exam(ctx, ready, plan).info
@@ -255,10 +265,10 @@ def visited(
         "zero_shot", key, lambda folder: examine(ready, plan, agent, dream=False)
     )
 
-    def train(agent: LanguageModel, after: OnIteration) -> tuple[RLHistory, dict[str, int]]:
+    def train(agent: LanguageModel, after: OnIteration) -> tuple[RLHistory, dict[str, Any]]:
         world = make_world(ready.prepared.world.name, seed=ctx.run.seed)
         history = loop.real_rl(world, agent, settings, budget=budget, on_iteration=after)
-        return history, {"real": world.real_steps}
+        return history, {"transitions": {"real": world.real_steps}}
 
     after = improve(ctx, "visited", key, ready, plan, agent, first.info, train)
     return dataclasses.replace(after, info={**after.info, "zero_shot": first.info["real"]})

@@ -1,0 +1,167 @@
+"""The methods of the grid on a tiny shop: what they record, what they share, what they count."""
+
+import dataclasses
+from functools import partial
+
+import pytest
+
+from dreamgym_nb import loop
+from dreamgym_nb.errors import UserError
+from dreamgym_nb.experiments import scale, stages, trained
+from dreamgym_nb.experiments.grid import METHODS as NAMES
+from dreamgym_nb.experiments.grid import VARIANTS, Run, select
+from dreamgym_nb.experiments.methods import METHODS, settings
+from dreamgym_nb.experiments.runner import Context, run_all
+from dreamgym_nb.experiments.scale import Scale, resolve
+from dreamgym_nb.experiments.store import Records, Stages
+from dreamgym_nb.grpo import GRPOSettings
+from dreamgym_nb.loop import Preparation
+from dreamgym_nb.ppo import PPOSettings
+from dreamgym_nb.worlds import make_world
+
+TINY = Scale(
+    preparation=Preparation(log_episodes=60, model_steps=2, agent_steps=2),
+    grpo=GRPOSettings(iterations=2, groups=1, group_size=8),
+    ppo=PPOSettings(iterations=2, groups=1, group_size=8),
+    small={"groups": 1, "group_size": 8},
+    curriculum=None,
+    real_budget=400,
+    small_budget=100,
+    exam=(2, 2),
+    look=1,
+    every=1,
+)
+
+
+@pytest.fixture(scope="module")
+def patched():
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def small(patched, tmp_path_factory, actor):
+    """Tiny sizes, a tiny backbone, and a home of its own."""
+    home = tmp_path_factory.mktemp("home")
+    patched.setenv("HOME", str(home))
+    patched.setattr(scale, "SCALES", {"shop": TINY})
+    patched.setattr(stages, "HELD_OUT", 4)
+    for module in (stages, trained):  # short episodes: a model that knows nothing writes long ones
+        patched.setattr(module, "make_world", partial(make_world, max_steps=5))
+    patched.setattr(stages, "load_backbone", lambda world: actor.copy())
+    return home
+
+
+@pytest.fixture(scope="module")
+def recorded(small):
+    """One seed of the methods that share what can be shared."""
+    records = Records(small / "runs")
+    runs = [Run("shop", "start", 0), Run("shop", "grpo_dream", 0)]
+    run_all(runs, METHODS, records, stages=small / "stages", jobs=1, say=print)
+    return records.all()
+
+
+# ---- sizes and variants ---------------------------------------------------------------------
+
+
+def test_every_method_of_the_grid_can_be_run_and_every_run_has_settings():
+    assert list(METHODS) == list(NAMES)
+    for run in select(["all"]):
+        assert settings(run) == settings(dataclasses.replace(run, seed=run.seed + 1))
+
+
+def test_the_small_budget_is_at_most_a_tenth():
+    for sizes in scale.SCALES.values():
+        assert sizes.small_budget * 10 <= sizes.real_budget
+
+
+def test_a_variant_changes_what_it_names_and_nothing_else():
+    full = resolve(Run("shop", "grpo_dream", 3))
+    assert full.scale.preparation.seed == full.scale.grpo.seed == full.scale.ppo.seed == 3
+    none = resolve(Run("shop", "grpo_dream", 3, "no_replay"))
+    assert none.scale.preparation.format.memories == 0
+    same = dataclasses.replace(none.scale.preparation, format=full.scale.preparation.format)
+    assert dataclasses.replace(none.scale, preparation=same) == full.scale
+    assert resolve(Run("shop", "grpo_dream", 3, "log_250")).scale.preparation.log_episodes == 250
+    assert resolve(Run("shop", "grpo_dream", 3, "no_tasks")).scale.curriculum is None
+    assert resolve(Run("shop", "grpo_dream", 3, "small")).backbone == "small"
+    assert resolve(Run("web", "transfer", 3, "from_shop")).source == "shop"
+
+
+def test_every_variant_has_a_place_and_a_wrong_one_gets_a_sentence(monkeypatch):
+    told = {str(settings(Run("shop", "grpo_dream", 0, variant))) for variant in VARIANTS}
+    assert len(told) == len(VARIANTS), "each changes something"
+    for change, said in (
+        ({"weather": 1}, "'weather', which is nothing"),
+        ({"format.weather": 1}, "Format has no 'weather'"),
+        ({"rl.weather": 1}, "GRPOSettings has no 'weather'"),
+    ):
+        monkeypatch.setattr("dreamgym_nb.experiments.grid.VARIANTS", {"odd": change})
+        with pytest.raises(UserError, match=said):
+            resolve(Run("shop", "grpo_dream", 0, "odd"))
+
+
+# ---- a tiny shop ----------------------------------------------------------------------------
+
+
+def test_the_dream_takes_no_real_step_and_everything_is_counted(recorded):
+    records = recorded
+    start = records[Run("shop", "start", 0)]
+    for method in ("grpo_dream",):
+        record = records[Run("shop", method, 0)]
+        counts = record["transitions"]
+        assert counts["real"] == 0 < counts["dreamed"] and counts["offline"] > 60
+        assert counts["dreamed"] == record["history"][method][-1]["transitions"]
+        assert counts["memories_real"] > 0
+        assert record["exam"]["real"]["episodes"] == 4 and record["exam"]["dream"]["episodes"] == 2
+        assert record["start"] == start["exam"]
+        assert record["fidelity"] == start["fidelity"]
+        assert [p["iteration"] for p in record["curve"][method]] == [0, 1, 2]
+        assert record["curve"][method][0]["success"] == start["exam"]["real"]["success"]
+        assert record["curve"][method][-1]["success"] == record["exam"]["real"]["success"]
+        assert {"log", "experience model", "agent start", method, "exam"} == set(record["seconds"])
+
+
+def test_what_is_shared_is_made_once(recorded, small):
+    made = sorted(p.name.rpartition("-")[0] for p in (small / "stages").iterdir() if p.is_dir())
+    assert made == ["grpo_dream", "prepared", "start"]
+
+
+def test_a_stage_put_together_again_is_the_same_as_what_prepare_left(recorded, small, actor):
+    run = Run("shop", "start", 0)
+    ready = stages.prepare(Context(run, Stages(small / "stages"), print))
+    fresh = loop.prepare(make_world("shop", seed=0, max_steps=5), TINY.preparation, actor.copy())
+    assert ready.prepared.log == fresh.log
+    assert ready.prepared.model.buffer.transitions == fresh.model.buffer.transitions
+    for one, two in (
+        (ready.prepared.agent, fresh.agent),
+        (ready.prepared.model.lm, fresh.model.lm),
+    ):
+        assert one.fingerprint == two.fingerprint
+        pairs = zip(one.model.parameters(), two.model.parameters(), strict=True)
+        assert all(a.equal(b) for a, b in pairs)
+    asked = ready.prepared.model
+    assert asked.asked == asked.generated == 0, "measuring is done by another model"
+
+
+def test_another_preparation_is_another_stage(small, recorded):
+    place = Stages(small / "stages").place
+    keys = [
+        {"preparation": dataclasses.asdict(p)}
+        for p in (TINY.preparation, dataclasses.replace(TINY.preparation, log_episodes=61))
+    ]
+    assert place("prepared", keys[0]) != place("prepared", keys[1])
+
+
+def test_an_interrupted_training_is_no_stage(small, recorded, monkeypatch):
+    def interrupted(prepared, agent, settings, **more):
+        return loop.RLHistory(interrupted=True)
+
+    monkeypatch.setattr(loop, "dream_rl", interrupted)
+    monkeypatch.setattr(scale, "SCALES", {"shop": dataclasses.replace(TINY, look=2)})
+    records = Records(small / "others")
+    with pytest.raises(KeyboardInterrupt):
+        run_all([Run("shop", "grpo_dream", 0)], METHODS, records, stages=small / "stages", jobs=1)
+    assert records.all() == {}
+    names = [p.name for p in (small / "stages").iterdir() if p.name.startswith("grpo_dream")]
+    assert len(names) == 1
