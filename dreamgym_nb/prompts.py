@@ -1,11 +1,13 @@
 """Every text format that a model reads or writes, in one place.
 
-Three formats, all plain text:
+Four formats, all plain text:
 
 * the agent's transcript: the task, then observation and action turns;
 * the experience model's prompt, the right-hand side of Eq. 4: memories, task,
   history, state, action;
-* its target: reasoning, next observation, reward, done.
+* its target: reasoning, next observation, reward, done;
+* the task generator's prompt, Eq. 6: where an episode begins and some seed tasks,
+  a list that it continues with one more.
 
 A target that does not parse is no crash: `parse_target` says so, and the
 dream gives it a meaning (nothing changes, reward 0) and counts it.
@@ -146,3 +148,33 @@ def parse_target(text: str) -> Outcome | None:
         return None
     reasoning = (match["r"] or "").strip()
     return Outcome(reasoning, match["o"], float(match["w"]), match["d"] == "yes")
+
+
+# ---- the task generator -------------------------------------------------------------------------
+
+
+def variation_prompt(seeds: Sequence[str], observation: str) -> str:
+    """The prompt of M_task, Eq. 6: ``{τ^i}_{i≤m}``.
+
+    It begins with an observation, and with a line end, as no prompt of the experience model
+    does: one network can tell its two jobs apart by the first token.
+
+    Args:
+        seeds: instructions of the seed tasks; the one to be varied most of all stands last,
+            nearest to the answer.
+        observation: how an episode of these tasks begins, so that what is asked can be there.
+    """
+    return f"{OBSERVATION} {observation}" + "".join(f"\n{TASK} {s}" for s in seeds) + f"\n{TASK}"
+
+
+def variation_target(instruction: str) -> str:
+    """What M_task is to write: one more task of the list; ends with EOS."""
+    return f" {instruction}{EOS}"
+
+
+def parse_variation(text: str) -> str | None:
+    """Read a written task; None where it is empty, has several lines or was cut short."""
+    instruction = text.removesuffix(EOS).strip()
+    if not text.endswith(EOS) or not instruction or "\n" in instruction or EOS in instruction:
+        return None
+    return instruction
