@@ -307,7 +307,9 @@ def test_each_process_has_the_threads_that_it_was_given(go, records):
 
 def test_ray_does_the_same_where_it_is_installed(go, records, stages):
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[cluster]'")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    there = {"env_vars": {"PYTHONPATH": path}}  # where the toy methods are
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env=there)
     try:
         assert sorted(go(executor="ray")) == sorted(RUNS)
     finally:
