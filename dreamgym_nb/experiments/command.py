@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Carry out the command; returns its exit code."""
     options = parser().parse_args(argv)
-    if min(options.jobs or 1, options.threads) < 1:
+    if options.threads < 1 or (options.jobs is not None and options.jobs < 1):
         raise UserError("--jobs and --threads are whole numbers of at least 1.")
     records = Records(options.folder / "runs")
     tables = [name for name in options.tables if name != REPORT]

@@ -1,0 +1,156 @@
+"""Means over seeds, and comparisons paired by seed: the same world, log and start.
+
+A ratio of two means has the interval of Fieller (1954): the ratios ρ for which a
+paired t-test of ``a − ρ b`` finds nothing.  It needs no logarithm, so a
+success of 0 may occur, and it says so where b is too near to 0 for any bound.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtrit
+
+from dreamgym_nb.errors import UserError
+from dreamgym_nb.experiments.grid import Run
+from dreamgym_nb.experiments.store import Record
+from dreamgym_nb.intervals import mean_and_interval
+
+Cell = tuple[str, str, str]
+Measure = Callable[[Record], float | None]
+LEVEL = 0.975  # two-sided 95%
+
+
+def success(record: Record) -> float:
+    """Success on test tasks in the real world."""
+    return float(record["exam"]["real"]["success"])
+
+
+class Recorded:
+    """Records by cell and seed.
+
+    Args:
+        records: by run; see `Records.all`.
+    """
+
+    def __init__(self, records: Mapping[Run, Record]) -> None:
+        self._cells: dict[Cell, dict[int, Record]] = {}
+        for run in sorted(records):
+            self._cells.setdefault(run.cell, {})[run.seed] = records[run]
+        for cell, found in self._cells.items():
+            first = next(iter(found.values()))
+            odd = [seed for seed, r in found.items() if r["settings"] != first["settings"]]
+            if odd:
+                raise UserError(
+                    f"Seeds {odd} of {' '.join(filter(None, cell))} were run with other settings "
+                    f"than seed {next(iter(found))}: run them again with --redo --seeds "
+                    f"{','.join(map(str, odd))}, or delete their records."
+                )
+
+    def seeds(self, world: str, method: str, variant: str = "") -> dict[int, Record]:
+        """The records of a cell by seed; empty if there are none."""
+        return self._cells.get((world, method, variant), {})
+
+    def values(
+        self, world: str, method: str, variant: str = "", measure: Measure = success
+    ) -> dict[int, float]:
+        """What each seed of a cell measured; seeds that did not measure it are left out."""
+        told = {seed: measure(r) for seed, r in self.seeds(world, method, variant).items()}
+        return {seed: float(v) for seed, v in told.items() if v is not None}
+
+
+def mean_text(values: Iterable[float], form: str = ".2f") -> str:
+    """A mean with its 95% t-interval as text; "–" for none, no interval for one."""
+    values = list(values)
+    if not values:
+        return "–"
+    mean, half = mean_and_interval(values)
+    text = format(float(mean), form)
+    if math.isnan(half):
+        return text
+    return f"{text} ± {format(float(half), form.replace('+', ''))}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A against b, paired by seed.
+
+    Attributes:
+        seeds: those that both have.
+        a, b: their means.
+        value: the ratio of the means, or their difference.
+        low, high: its 95% interval; infinite where there is no bound.
+        kind: ``"ratio"`` or ``"difference"``.
+    """
+
+    seeds: tuple[int, ...]
+    a: float
+    b: float
+    value: float
+    low: float
+    high: float
+    kind: str
+
+    def __str__(self) -> str:
+        form = ".3f" if self.kind == "ratio" else "+.3f"
+        interval = f"{format(self.low, form)} to {format(self.high, form)}"
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            interval = "no bounds: the divisor is too near to 0"
+        sign = "/" if self.kind == "ratio" else "−"
+        return (
+            f"{self.a:.3f} {sign} {self.b:.3f} = {format(self.value, form)} "
+            f"({interval}; seeds {', '.join(map(str, self.seeds))})"
+        )
+
+
+def ratio(a: Mapping[int, float], b: Mapping[int, float]) -> Comparison | None:
+    """The ratio of the means of a and b over the seeds that both have.
+
+    Returns:
+        The comparison with Fieller's interval, or None for fewer than two seeds.
+    """
+    seeds, x, y = _paired(a, b)
+    if len(seeds) < 2:
+        return None
+    low, high = fieller(x, y)
+    value = x.mean() / y.mean() if y.mean() else (math.inf if x.mean() else math.nan)
+    return Comparison(seeds, x.mean(), y.mean(), float(value), low, high, "ratio")
+
+
+def difference(a: Mapping[int, float], b: Mapping[int, float]) -> Comparison | None:
+    """The mean of a − b over the seeds of both, with its t-interval; None for fewer than two."""
+    seeds, x, y = _paired(a, b)
+    if len(seeds) < 2:
+        return None
+    mean, half = (float(v) for v in mean_and_interval(x - y))
+    return Comparison(seeds, x.mean(), y.mean(), mean, mean - half, mean + half, "difference")
+
+
+def fieller(
+    x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray
+) -> tuple[float, float]:
+    """Fieller's 95% interval for mean(x) / mean(y) of n ≥ 2 pairs.
+
+    The ratios ρ with ``|mean(x − ρ y)| ≤ t(0.975, n−1) s(x − ρ y) / √n``; a
+    quadratic inequality in ρ.  Without bounds where mean(y) is not apart from 0.
+    """
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    n = len(x)
+    spread = np.cov(x, y, ddof=1) * stdtrit(n - 1, LEVEL) ** 2 / n
+    a = y.mean() ** 2 - spread[1, 1]
+    b = x.mean() * y.mean() - spread[0, 1]
+    c = x.mean() ** 2 - spread[0, 0]
+    if a <= 0:
+        return -math.inf, math.inf
+    root = math.sqrt(max(0.0, b * b - a * c))  # below 0 by rounding only
+    return float((b - root) / a), float((b + root) / a)
+
+
+def _paired(
+    a: Mapping[int, float], b: Mapping[int, float]
+) -> tuple[tuple[int, ...], np.ndarray, np.ndarray]:
+    seeds = tuple(sorted(set(a) & set(b)))
+    return seeds, np.array([a[s] for s in seeds]), np.array([b[s] for s in seeds])

@@ -1,0 +1,238 @@
+"""The tables, as Markdown, from records only; what is not recorded is a dash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dreamgym_nb.experiments import paper
+from dreamgym_nb.experiments.compare import Measure, Recorded, mean_text, success
+from dreamgym_nb.experiments.grid import METHODS, SEEDS, TABLES, VARIANTS
+from dreamgym_nb.experiments.store import Record
+
+DASH = "–"
+TEXT, CHROMIUM = "text", "Chromium"  # as `course.costs` names them
+
+LABELS = {
+    "": "full",
+    "no_replay": "without replay (k = 0)",
+    "no_reasoning": "without reasoning",
+    "no_tasks": "without task generation",
+    "no_history": "without history",
+    "no_task": "without the task",
+    "band": "tasks of medium difficulty",
+    "small": "smaller backbone",
+    "large": "larger backbone",
+}
+
+
+def label(variant: str) -> str:
+    """A variant's name in tables."""
+    if variant in LABELS:
+        return LABELS[variant]
+    changes = VARIANTS[variant]
+    return ", ".join(f"{name.rpartition('.')[2]} = {value}" for name, value in changes.items())
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+# ---- what a record measured -----------------------------------------------------------------
+
+
+def counted(name: str) -> Measure:
+    """Transitions of a kind."""
+    return lambda record: record["transitions"].get(name)
+
+
+def measured(name: str) -> Measure:
+    """A number of the experience model's fidelity."""
+    return lambda record: record["fidelity"].get(name)
+
+
+def minutes(record: Record) -> float:
+    """All that was trained for this run, what it shares included; exams are left out."""
+    return sum(s for name, s in record["seconds"].items() if name != "exam") / 60
+
+
+def dreamed_success(record: Record) -> float | None:
+    """Success on test tasks in the dream."""
+    told = record["exam"].get("dream")
+    return None if told is None else told["success"]
+
+
+# ---- the tables -----------------------------------------------------------------------------
+
+
+def table_1(recorded: Recorded, world: str) -> str:
+    """Methods in one world, with what they cost and the paper's row."""
+    benchmark = paper.BENCHMARKS[world]
+    head = ["method", "success", "seeds", "offline real", "real in RL", "dreamed", "minutes"]
+    head += [f"paper: {benchmark}, %", "paper: real"]
+    rows = []
+    for method, _ in TABLES["table1"].rows:
+
+        def mean(measure: Measure, form: str, method: str = method) -> str:
+            return mean_text(recorded.values(world, method, measure=measure).values(), form)
+
+        published = paper.TABLE_1.get(method, {}).get(world)
+        real = paper.REAL_TRANSITIONS.get(method)
+        rows.append(
+            [
+                METHODS[method],
+                mean(success, ".2f"),
+                str(len(recorded.seeds(world, method)) or DASH),
+                mean(counted("offline"), ",.0f"),
+                mean(counted("real"), ",.0f"),
+                mean(counted("dreamed"), ",.0f"),
+                mean(minutes, ".1f"),
+                " / ".join(map(str, published)) if published else DASH,
+                DASH if real is None else f"{real:,}",
+            ]
+        )
+    return markdown(head, rows)
+
+
+def overview_1(recorded: Recorded) -> str:
+    """Methods × worlds: success only."""
+    rows = [
+        [METHODS[method]] + [mean_text(recorded.values(world, method).values()) for world in SEEDS]
+        for method, _ in TABLES["table1"].rows
+    ]
+    return markdown(["method", *SEEDS], rows)
+
+
+def variants(recorded: Recorded, name: str, world: str) -> str:
+    """The rows of a table of variants in one world: success and what the dream gets wrong."""
+    columns: list[tuple[str, Measure, str]] = [
+        ("success", success, ".2f"),
+        ("in the dream", dreamed_success, ".2f"),
+        ("valid", measured("valid"), ".3f"),
+        ("invalid", measured("invalid"), ".3f"),
+        ("reward", measured("reward"), ".3f"),
+        ("paid in vain", measured("false_end"), ".3f"),
+        ("false success", measured("false_success"), ".3f"),
+        ("parameters", lambda r: r["parameters"], ",.0f"),
+        ("offline real", counted("offline"), ",.0f"),
+    ]
+    published = name == "table2" and world in paper.TABLE_2[""]
+    head = ["variant", "seeds", *(title for title, _, _ in columns)]
+    head += [f"paper: {paper.BENCHMARKS[world]}, %"] if published else []
+    rows = []
+    for method, variant in TABLES[name].rows:
+        cells = [label(variant), str(len(recorded.seeds(world, method, variant)) or DASH)]
+        for _, measure, form in columns:
+            cells.append(mean_text(recorded.values(world, method, variant, measure).values(), form))
+        if published:
+            cells.append(str(paper.TABLE_2.get(variant, {}).get(world, DASH)))
+        rows.append(cells)
+    return markdown(head, rows)
+
+
+def visit(when: str, what: str) -> Measure:
+    """Success of a transferred agent: before or after its dream, at once or after a few steps."""
+    return lambda record: record["transfer"][when][what]["success"]
+
+
+def transfer(recorded: Recorded) -> str:
+    """Agents of one world in another."""
+    head = ["trained in", "tested in", "seeds", "before the dream, zero-shot"]
+    head += ["after the dream, zero-shot", "before, after a few real steps"]
+    head += ["after, after a few real steps", "few real steps", "that world's own start"]
+    rows = []
+    for _, variant in TABLES["transfer"].rows:
+        source = VARIANTS[variant]["source"]
+        for world in TABLES["transfer"].worlds:
+            if world == source:
+                continue
+            measures: list[tuple[Measure, str]] = [
+                (visit("before", "zero_shot"), ".3f"),
+                (visit("after", "zero_shot"), ".3f"),
+                (visit("before", "few"), ".3f"),
+                (visit("after", "few"), ".3f"),
+                (counted("real"), ",.0f"),
+                (lambda r: r["start"]["real"]["success"], ".3f"),
+            ]
+            cells = [source, world, str(len(recorded.seeds(world, "transfer", variant)) or DASH)]
+            for measure, form in measures:
+                found = recorded.values(world, "transfer", variant, measure)
+                cells.append(mean_text(found.values(), form))
+            rows.append(cells)
+    return markdown(head, rows)
+
+
+# ---- what things cost -----------------------------------------------------------------------
+
+
+def per_transition(kind: str, stage: str) -> Callable[[Record], float | None]:
+    """Seconds of RL, updates included, for each transition of a kind."""
+
+    def measure(record: Record) -> float | None:
+        n = record["transitions"].get(kind)
+        return record["seconds"][stage] / n if n else None
+
+    return measure
+
+
+def real_step(costs: Sequence[dict[str, Any]], world: str, front: str) -> float | None:
+    """Seconds of a real step as `course.costs` recorded it; None if it did not."""
+    for cost in costs:
+        if (cost["world"], cost["front"]) == (world, front):
+            return cost["seconds"] / cost["steps"]
+    return None
+
+
+def cost(recorded: Recorded, costs: Sequence[dict[str, Any]]) -> str:
+    """Seconds for each transition: of the world alone, and of RL with its updates."""
+    head = ["world", "a step of the simulator", "a step in real Chromium"]
+    head += ["GRPO, real, all in all", "GRPO, dream, all in all"]
+    rows = []
+    for world in SEEDS:
+        steps = [real_step(costs, world, front) for front in (TEXT, CHROMIUM)]
+        rows.append(
+            [world]
+            + [DASH if s is None else f"{s:.4f}" for s in steps]
+            + [
+                mean_text(
+                    recorded.values(world, m, measure=per_transition(kind, m)).values(), ".4f"
+                )
+                for m, kind in (("grpo_real", "real"), ("grpo_dream", "dreamed"))
+            ]
+        )
+    return markdown(head, rows)
+
+
+def reached(record: Record, goal: float) -> tuple[float, float] | None:
+    """Real transitions and seconds of RL until a look saw at least `goal`; None if none did."""
+    real = seconds = 0.0
+    for stage, curve in record.get("curve", {}).items():
+        for point in curve:
+            if point["success"] >= goal:
+                taken = 0 if stage.endswith("_dream") else point["transitions"]
+                return real + taken, seconds + point["seconds"]
+        seconds += curve[-1]["seconds"]
+        real += 0 if stage.endswith("_dream") else curve[-1]["transitions"]
+    return None
+
+
+def to_reach(recorded: Recorded, world: str, goal: float, chromium: float | None) -> str:
+    """What each RL method took until it reached a success, where it did."""
+    head = ["method", "seeds that reached it", "real transitions in RL", "minutes of RL"]
+    head += ["minutes, if a real step cost what it does in Chromium"] if chromium else []
+    rows = []
+    for method in METHODS:
+        records = recorded.seeds(world, method)
+        found = [reached(r, goal) for r in records.values() if r.get("curve")]
+        if method == "transfer" or not found:
+            continue
+        there = [f for f in found if f is not None]
+        cells = [METHODS[method], f"{len(there)} of {len(found)}"]
+        cells += [mean_text([real for real, _ in there], ",.0f")]
+        cells += [mean_text([s / 60 for _, s in there], ".1f")]
+        if chromium:
+            cells += [mean_text([(s + real * chromium) / 60 for real, s in there], ".1f")]
+        rows.append(cells)
+    return markdown(head, rows) if rows else ""

@@ -1,0 +1,262 @@
+"""Tables and figures say what the records say: means by hand, dashes for what is not run."""
+
+import math
+
+import numpy as np
+import pytest
+
+from dreamgym_nb.errors import UserError
+from dreamgym_nb.experiments import command, figures, paper, runner, tables
+from dreamgym_nb.experiments.compare import (
+    Recorded,
+    difference,
+    fieller,
+    mean_text,
+    ratio,
+)
+from dreamgym_nb.experiments.grid import Run
+from dreamgym_nb.experiments.report import write_report
+from dreamgym_nb.experiments.store import Records
+from dreamgym_nb.intervals import mean_and_interval
+
+
+def made(success, start=0.2, offline=13_000, real=0, dreamed=0, curve=None, **more):
+    """The body of a record, made up."""
+    return {
+        "date": "2026-01-02",
+        "machine": {"python": "3.11", "torch": "2", "trl": "1", "threads": 1},
+        "settings": {"here": 1},
+        "minutes_this_run": 5.0,
+        "start": {"real": {"success": start}, "dream": {"success": start}},
+        "exam": {"real": {"success": success}, "dream": {"success": success + 0.1}},
+        "fidelity": {"valid": 0.9, "invalid": 0.8, "reward": 0.95, "false_end": None},
+        "parameters": 868_992,
+        "transitions": {"offline": offline, "real": real, "dreamed": dreamed, "generated": 0},
+        "seconds": {"log": 60.0, "grpo_dream": 120.0, "grpo_real": 240.0, "exam": 999.0},
+        **({"curve": curve, "history": {}} if curve else {}),
+        **more,
+    }
+
+
+def line(*points):
+    """A curve of (transitions, seconds, success)."""
+    return [
+        {"iteration": i, "transitions": n, "seconds": s, "success": p}
+        for i, (n, s, p) in enumerate(points)
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Records of the shop: GRPO in the dream three times, real once, S2R once."""
+    records = Records(tmp_path / "runs")
+    for seed, success in enumerate((0.5, 0.6, 0.7)):
+        curve = {"grpo_dream": line((0, 0, 0.2), (900, 30, success))}
+        body = made(success, dreamed=17_000, curve=curve)
+        records.save(Run("shop", "grpo_dream", seed), body)
+        records.save(Run("shop", "grpo_dream", seed, "no_replay"), made(success - 0.1))
+        records.save(Run("shop", "grpo_dream", seed, "log_250"), made(0.4, offline=1_700))
+    curve = {"grpo_real": line((0, 0, 0.2), (500, 60, 0.5), (1000, 120, 0.8))}
+    records.save(Run("shop", "grpo_real", 0), made(0.8, real=1000, curve=curve))
+    curve = {
+        "grpo_dream": line((0, 0, 0.2), (900, 30, 0.6)),
+        "grpo_s2r": line((0, 0, 0.6), (50, 6, 0.75)),
+    }
+    records.save(Run("shop", "grpo_s2r", 0), made(0.75, real=50, dreamed=900, curve=curve))
+    visited = {
+        when: {"zero_shot": {"success": a}, "few": {"success": b}}
+        for when, a, b in (("before", 0.0, 0.1), ("after", 0.05, 0.2))
+    }
+    records.save(Run("web", "transfer", 0, "from_shop"), made(0.2, real=700, transfer=visited))
+    return tmp_path
+
+
+@pytest.fixture
+def recorded(folder):
+    return Recorded(Records(folder / "runs").all())
+
+
+def rows(table):
+    """The cells of a Markdown table by the first cell of a row."""
+    cells = [[c.strip() for c in row.strip("|").split("|")] for row in table.split("\n")]
+    return {row[0]: dict(zip(cells[0], row, strict=True)) for row in cells[2:]}
+
+
+# ---- arithmetic -----------------------------------------------------------------------------
+
+
+def test_a_mean_has_students_interval_and_one_seed_has_none():
+    # s = 0.1 over three seeds, t(0.975, 2) = 4.3027: 4.3027 * 0.1 / sqrt(3) = 0.2484
+    assert mean_text([0.5, 0.6, 0.7]) == "0.60 ± 0.25"
+    assert mean_text([0.5]) == "0.50" and mean_text([]) == "–"
+    assert mean_text([1000, 3000], ",.0f") == "2,000 ± 12,706"
+
+
+def test_fieller_gives_the_ratios_that_a_paired_t_test_allows():
+    rng = np.random.default_rng(0)
+    y = rng.normal(0.6, 0.05, 5)
+    x = 1.2 * y + rng.normal(0, 0.03, 5)
+    low, high = fieller(x, y)
+    assert low < x.mean() / y.mean() < high
+    for rho in (low, high):  # at its ends the t-test is just at 5%
+        mean, half = mean_and_interval(x - rho * y)
+        assert abs(mean) == pytest.approx(half)
+    mean, half = mean_and_interval(x - (high + 0.01) * y)
+    assert abs(mean) > half
+
+
+def test_a_ratio_over_something_near_zero_has_no_bounds():
+    assert fieller([0.1, 0.2, 0.3], [0.0, 0.02, -0.01]) == (-math.inf, math.inf)
+    found = ratio({0: 0.1, 1: 0.2}, {0: 0.0, 1: 0.0})
+    assert found.value == math.inf and "too near to 0" in str(found)
+    assert math.isnan(ratio({0: 0.0, 1: 0.0}, {0: 0.0, 1: 0.0}).value)
+
+
+def test_only_seeds_that_both_have_are_compared():
+    found = difference({0: 0.5, 1: 0.6, 2: 0.9}, {0: 0.4, 1: 0.4, 5: 0.0})
+    assert found.seeds == (0, 1) and (found.a, found.b) == (0.55, 0.4)
+    assert found.value == pytest.approx(0.15)
+    # d = 0.1, 0.2: s = 0.0707, t(0.975, 1) = 12.706; 12.706 * 0.0707 / sqrt(2) = 0.6353
+    assert found.high - found.value == pytest.approx(0.6353, abs=1e-3)
+    assert difference({0: 0.5}, {0: 0.4}) is None and ratio({0: 1.0, 1: 1.0}, {2: 1.0}) is None
+
+
+def test_seeds_of_other_settings_make_no_mean(folder):
+    records = Records(folder / "runs")
+    records.save(Run("shop", "grpo_dream", 2), made(0.7) | {"settings": {"here": 2}})
+    with pytest.raises(UserError, match=r"Seeds \[2\] of shop grpo_dream .* --redo --seeds 2"):
+        Recorded(records.all())
+
+
+# ---- tables ---------------------------------------------------------------------------------
+
+
+def test_table_1_counts_every_transition_and_leaves_exams_out_of_the_minutes(recorded):
+    found = rows(tables.table_1(recorded, "shop"))
+    dream = found["GRPO, dream"]
+    assert dream["success"] == "0.60 ± 0.25" and dream["seeds"] == "3"
+    assert dream["offline real"] == "13,000 ± 0" and dream["real in RL"] == "0 ± 0"
+    assert dream["dreamed"] == "17,000 ± 0" and dream["minutes"] == "7.0 ± 0.0"
+    assert dream["paper: WebShop, %"] == "59.3 / 63.9 / 68.3" and dream["paper: real"] == "0"
+    assert found["SFT"]["success"] == found["SFT"]["seeds"] == "–", "not run, not invented"
+    assert found["GRPO, real"]["success"] == "0.80"
+    assert found["start (short imitation)"]["paper: WebShop, %"] == "–"
+    assert rows(tables.overview_1(recorded))["GRPO, dream"]["house"] == "–"
+
+
+def test_a_table_of_variants_has_a_row_for_each_and_dashes_for_what_was_not_measured(recorded):
+    found = rows(tables.variants(recorded, "table2", "shop"))
+    assert found["full"]["success"] == "0.60 ± 0.25"
+    assert found["without replay (k = 0)"]["success"] == "0.50 ± 0.25"
+    assert found["without replay (k = 0)"]["paper: WebShop, %"] == "59.2"
+    assert found["full"]["paid in vain"] == "–" and found["without history"]["seeds"] == "–"
+    logs = rows(tables.variants(recorded, "log", "shop"))
+    assert logs["log_episodes = 250"]["offline real"] == "1,700 ± 0"
+    assert "paper" not in tables.variants(recorded, "log", "shop")
+    assert "paper" not in tables.variants(recorded, "table2", "house"), "it has no such row"
+
+
+def test_transfer_shows_both_agents_before_and_after(recorded):
+    table = tables.transfer(recorded)
+    assert "| shop | web | 1 | 0.000 | 0.050 | 0.100 | 0.200 | 700 | 0.200 |" in table
+    assert "| web | shop | – | – |" in table and "| shop | shop |" not in table
+
+
+def test_reaching_a_goal_counts_real_steps_and_all_seconds(recorded):
+    records = recorded.seeds("shop", "grpo_s2r")[0]
+    assert tables.reached(records, 0.6) == (0, 30), "in the dream, for nothing"
+    assert tables.reached(records, 0.7) == (50, 36)
+    assert tables.reached(records, 0.9) is None
+    table = rows(tables.to_reach(recorded, "shop", 0.7, chromium=1.2))
+    assert table["GRPO, real"]["seeds that reached it"] == "1 of 1"
+    assert table["GRPO, real"]["real transitions in RL"] == "1,000"
+    assert table["GRPO, real"]["minutes of RL"] == "2.0"
+    priced = "minutes, if a real step cost what it does in Chromium"
+    assert table["GRPO, real"][priced] == "22.0", "120 s and 1000 steps of 1.2 s"
+    assert table["GRPO, dream"]["seeds that reached it"] == "1 of 3"
+    assert "SFT" not in table
+
+
+def test_a_transition_costs_what_its_stage_took(recorded):
+    costs = [{"world": "shop", "front": "text", "steps": 100, "seconds": 0.5}]
+    found = rows(tables.cost(recorded, costs))["shop"]
+    assert found["a step of the simulator"] == "0.0050" and found["a step in real Chromium"] == "–"
+    assert found["GRPO, real, all in all"] == "0.2400"
+    assert found["GRPO, dream, all in all"] == f"{120 / 17_000:.4f} ± 0.0000"
+
+
+def test_the_papers_numbers_are_whole():
+    assert set(paper.TABLE_1) == set(paper.REAL_TRANSITIONS)
+    for row in paper.TABLE_1.values():
+        assert set(row) == set(paper.BENCHMARKS) and all(len(three) == 3 for three in row.values())
+    assert paper.ratios("grpo_dream", "grpo_real", "shop") == pytest.approx(
+        [59.3 / 62.1, 63.9 / 65.0, 68.3 / 66.1]
+    )
+
+
+# ---- figures and pages ----------------------------------------------------------------------
+
+
+def test_curves_end_where_the_shortest_seed_does():
+    one = {"curve": {"a": line((0, 0, 0.1), (10, 1, 0.3), (20, 2, 0.5))}}
+    two = {"curve": {"a": line((0, 0, 0.2), (14, 1, 0.4))}}
+    x, ys = figures.points([one, two], "a")
+    assert x.tolist() == [0, 12] and ys.tolist() == [[0.1, 0.3], [0.2, 0.4]]
+
+
+def test_the_report_is_made_of_records_only_and_the_same_each_time(folder, monkeypatch):
+    wrote = write_report(folder)
+    assert [p.name for p in wrote] == ["TABLES.md", "CLAIMS.md"]
+    page = (folder / "TABLES.md").read_text(encoding="utf-8")
+    drawn = sorted(p.name for p in (folder / "figures").iterdir())
+    assert drawn == sorted(
+        f"{name}.{form}"
+        for name in ("real_transitions_shop", "sweep_log", "sweep_memories", "parts_shop")
+        for form in ("png", "svg")
+    )
+    for name in ("real_transitions_shop", "sweep_log", "sweep_memories", "parts_shop"):
+        assert page.count(f"](figures/{name}.svg)") == 1
+    assert "250: success 0.40 ± 0.00 (3 seeds)" in page, "the numbers stand in the alt text"
+    assert "To reach a success of 0.72, 90% of what GRPO, real reaches (0.80)" in page
+    before = {p.name: p.read_bytes() for p in (folder / "figures").glob("*.svg")}
+    monkeypatch.setattr(figures, "FORMATS", ("svg",))
+    write_report(folder)
+    assert (folder / "TABLES.md").read_text(encoding="utf-8") == page
+    assert {p.name: p.read_bytes() for p in (folder / "figures").glob("*.svg")} == before
+
+
+def test_a_report_of_nothing_is_all_dashes(tmp_path):
+    write_report(tmp_path)
+    page = (tmp_path / "TABLES.md").read_text(encoding="utf-8")
+    assert "No run is recorded yet." in page and "![" not in page
+    assert not any(c.isdigit() for c in rows(tables.overview_1(Recorded({})))["SFT"].values())
+
+
+# ---- the command ----------------------------------------------------------------------------
+
+
+def test_the_command_lists_writes_and_refuses(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(runner, "execute", lambda *call: pytest.fail("nothing is to be run"))
+    where = ["--folder", str(folder)]
+    some = ["--worlds", "shop", "--methods", "grpo_real"]
+    assert command.main(["table1", "--list", *some, *where]) == 0
+    said = capsys.readouterr().out
+    assert "missing: 1 2 3 4" in said and "recorded: 0*" in said, "made up, so of other settings"
+    assert "4 of 5 runs are missing; their cost: about 20 minutes" in said
+    assert command.main(["report", "--folder", str(tmp_path / "empty")]) == 0
+    assert "CLAIMS.md" in capsys.readouterr().out
+    for wrong, why in (
+        (["table9"], "no table 'table9'"),
+        (["table1", "--seeds", "a-b"], "not of the form 0-4"),
+        (["table1", "--jobs", "0"], "at least 1"),
+        (["table1", "--executor", "cloud", "--seeds", "9"], "no executor"),
+    ):
+        with pytest.raises(UserError, match=why):
+            command.main([*wrong, *where])
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"), [("0-4", [0, 1, 2, 3, 4]), ("0,2", [0, 2]), ("1, 3-4", [1, 3, 4]), ("", [])]
+)
+def test_seeds_are_lists_and_ranges(text, seeds):
+    assert command.numbers(text) == seeds
