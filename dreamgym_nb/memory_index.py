@@ -10,11 +10,14 @@ are few groups, because there are few actions.  The most promising group is
 searched first, and a group that cannot reach the k best found so far is never
 opened: what comes out is what comparing with every memory would give, to the
 last bit, ties included.  Mostly one group is opened, that of the very action.
+
+Rows may be sparse or dense.  A product of dense matrices adds up in an order of
+its own, so dense cosines are rounded to five decimals before they are compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +25,8 @@ from scipy.sparse import csr_matrix, vstack
 
 GONE = -1
 """Owner of a memory that nobody is to find any more."""
+
+Rows = csr_matrix | np.ndarray
 
 NOTHING = -2.0  # less than any cosine
 ROUNDING = 1e-4  # more than a bound can be too low for its float32 and five decimals
@@ -44,15 +49,15 @@ class _Part:
         rest: the most length that this leaves for state parts, (groups,).
     """
 
-    rows: csr_matrix
+    rows: Rows
     labels: np.ndarray
     ids: np.ndarray
     starts: np.ndarray
-    heads: csr_matrix
+    heads: Rows
     rest: np.ndarray
 
     @classmethod
-    def of(cls, rows: csr_matrix, labels: np.ndarray, ids: np.ndarray, head: int) -> _Part:
+    def of(cls, rows: Rows, labels: np.ndarray, ids: np.ndarray, head: int) -> _Part:
         """Sort memories, given in the order of their age, into groups."""
         order = np.argsort(labels, kind="stable")
         rows, labels, ids = rows[order], labels[order], ids[order]
@@ -75,9 +80,9 @@ class MemoryIndex:
     def __init__(self, head: int) -> None:
         self.head, self.size = head, 0
         self._parts: list[_Part] = []
-        self._labels: dict[tuple[bytes, bytes], int] = {}
+        self._labels: dict[tuple[bytes, ...], int] = {}
 
-    def add(self, rows: csr_matrix) -> None:
+    def add(self, rows: Rows) -> None:
         """Number `rows`, each of length 1 (or 0), from `size` on."""
         if not rows.shape[0]:
             return
@@ -87,21 +92,34 @@ class MemoryIndex:
         part = _Part.of(rows, np.array(labels), new, self.head)
         while self._parts and len(self._parts[-1].ids) < MERGE * len(part.ids):
             two = self._parts.pop(), part
-            rows = vstack([p.rows for p in two], format="csr")
+            rows = _stack([p.rows for p in two])
             labels, ids = (np.concatenate([getattr(p, a) for p in two]) for a in ("labels", "ids"))
             part = _Part.of(rows, labels, ids, self.head)
         self._parts.append(part)
         self.size += len(new)
 
-    def _heads(self, rows: csr_matrix) -> Iterator[tuple[bytes, bytes]]:
+    def drop(self, gone: np.ndarray) -> None:
+        """Forget the rows where `gone`, (size,), and number the others anew, in the same order."""
+        numbers, parts = np.cumsum(~gone) - 1, []
+        for part in self._parts:
+            stay = ~gone[part.ids]
+            if stay.any():
+                ids = numbers[part.ids[stay]]
+                parts.append(_Part.of(part.rows[stay], part.labels[stay], ids, self.head))
+        self._parts, self.size = parts, int(np.count_nonzero(~gone))
+
+    def _heads(self, rows: Rows) -> Iterator[tuple[bytes, ...]]:
         """The action part of each row, as a key."""
         heads = rows[:, : self.head]
+        if isinstance(heads, np.ndarray):
+            yield from ((head.tobytes(),) for head in heads)
+            return
         ends = heads.indptr.tolist()
         for a, b in zip(ends[:-1], ends[1:], strict=True):
             yield heads.indices[a:b].tobytes(), heads.data[a:b].tobytes()
 
     def search(
-        self, queries: csr_matrix, k: int, owners: np.ndarray, own: np.ndarray
+        self, queries: Rows, k: int, owners: np.ndarray, own: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """The k memories of the highest cosine, for each query; of equals the older first.
 
@@ -117,7 +135,7 @@ class MemoryIndex:
         """
         queries = _tidy(queries)
         search = _Search(queries, self.head, k, owners, own)
-        same: dict[tuple[bytes, bytes], list[int]] = {}
+        same: dict[tuple[bytes, ...], list[int]] = {}
         for i, head in enumerate(self._heads(queries)):
             same.setdefault(head, []).append(i)
         for part in self._parts:
@@ -137,9 +155,9 @@ class _Search:
     """
 
     def __init__(
-        self, queries: csr_matrix, head: int, k: int, owners: np.ndarray, own: np.ndarray
+        self, queries: Rows, head: int, k: int, owners: np.ndarray, own: np.ndarray
     ) -> None:
-        self.queries, self.head = queries.toarray(), head
+        self.queries, self.head = _full(queries), head
         self.rest = _beside(queries[:, :head])
         self.owners, self.own = owners, own
         self.numbers = np.full((len(own), k), -1)
@@ -178,13 +196,15 @@ class _Search:
             places = np.arange(sizes.sum()) + np.repeat(starts - sizes.cumsum() + sizes, sizes)
             self.compare(members, part.rows[places], part.ids[places])
 
-    def compare(self, members: np.ndarray, rows: csr_matrix, ids: np.ndarray) -> None:
+    def compare(self, members: np.ndarray, rows: Rows, ids: np.ndarray) -> None:
         """Compare some queries with some memories, a block of them at a time."""
         columns, start = np.ascontiguousarray(self.queries[members].T), 0
         while start < len(ids):
             beaten = self.cosines[members, -1].min() > NOTHING
             stop = min(len(ids), start + (max(FIRST, MOST // len(members)) if beaten else FIRST))
             cosine = _cut(rows, start, stop) @ columns  # all of φ(query)·φ(memory)
+            if isinstance(rows, np.ndarray):
+                cosine = cosine.round(5)  # what should be equal is
             owner = self.owners[ids[start:stop], None]
             cosine[(owner == GONE) | (owner == self.own[members])] = -np.inf
             self._keep(members, cosine, ids[start:stop])
@@ -207,14 +227,28 @@ class _Search:
         self.numbers[members], self.cosines[members] = numbers[best], cosines[best]
 
 
-def _tidy(rows: csr_matrix) -> csr_matrix:
+def _tidy(rows: Rows) -> Rows:
     """In float32, each row's columns ascending: all sums are then taken in the same order."""
+    if isinstance(rows, np.ndarray):
+        return np.ascontiguousarray(rows, dtype=np.float32)
     rows = csr_matrix(rows, dtype=np.float32)
     return rows if rows.has_sorted_indices else rows.sorted_indices()
 
 
-def _cut(rows: csr_matrix, start: int, stop: int) -> csr_matrix:
+def _full(rows: Rows) -> np.ndarray:
+    return rows if isinstance(rows, np.ndarray) else rows.toarray()
+
+
+def _stack(parts: Sequence[Rows]) -> Rows:
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
+    return vstack(parts, format="csr")
+
+
+def _cut(rows: Rows, start: int, stop: int) -> Rows:
     """``rows[start:stop]``, but sharing memory with it: copying takes as long as multiplying."""
+    if isinstance(rows, np.ndarray):
+        return rows[start:stop]
     cut = csr_matrix((stop - start, rows.shape[1]), dtype=rows.dtype)
     a, b = rows.indptr[start], rows.indptr[stop]
     cut.data, cut.indices = rows.data[a:b], rows.indices[a:b]
@@ -222,7 +256,8 @@ def _cut(rows: csr_matrix, start: int, stop: int) -> csr_matrix:
     return cut
 
 
-def _beside(heads: csr_matrix) -> np.ndarray:
+def _beside(heads: Rows) -> np.ndarray:
     """What of a row's length 1 is left beside its head."""
-    squared = np.asarray(heads.multiply(heads).sum(axis=1)).ravel()
+    squares = heads.multiply(heads) if isinstance(heads, csr_matrix) else np.square(heads)
+    squared = np.asarray(squares.sum(axis=1)).ravel()
     return np.sqrt(np.maximum(0, 1 - squared)).round(5)  # what should be equal is

@@ -140,3 +140,65 @@ def test_nothing_to_add_and_nothing_to_find():
     assert index.size == 30
     assert search(index, query, 3, owners=np.full(30, GONE)) == [[]]
     assert search(MemoryIndex(HEAD), query, 3) == [[]]
+
+
+# ---- dense rows, and rows that go ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("few", [0, 10_000])
+@pytest.mark.parametrize("head", [0, HEAD])
+@pytest.mark.parametrize("k", [1, 4, 200])
+def test_dense_rows_are_found_as_sparse_ones_are(monkeypatch, few, head, k):
+    """To five decimals; twins go to the older one, although a dense product adds up as it likes."""
+    monkeypatch.setattr(memory_index, "FEW", few)
+    monkeypatch.setattr(memory_index, "FIRST", 3)
+    rows, queries = rows_of(130, seed=13).toarray(), rows_of(20, seed=14).toarray()
+    queries = np.concatenate([queries, rows[:20]])
+    rng = np.random.default_rng(15)
+    owners, own = rng.integers(-1, 6, 130), rng.integers(0, 6, 40)
+    found = search(filled(rows, 100, 16, 3, 2, 1, head=head), queries, k, owners, own)
+    for query, name, best in zip(queries, own, found, strict=True):
+        allowed = np.flatnonzero((owners != GONE) & (owners != name))
+        cosine = (rows.astype(np.float64) @ query).round(5)
+        order = sorted(allowed.tolist(), key=lambda i: (-cosine[i], i))[:k]
+        assert [c for _, c in best] == pytest.approx(cosine[order], abs=2e-5)
+        numbers = [i for i, _ in best]
+        assert len(set(numbers)) == len(numbers) and set(numbers) <= set(allowed.tolist())
+        assert cosine[numbers] == pytest.approx(cosine[order], abs=2e-5)
+    twins = search(filled(rows, 100, 16, 3, 2, 1, head=head), rows[-13:], 2)
+    assert [[i for i, _ in best] for best in twins] == [[i, 117 + i] for i in range(13)]
+
+
+def test_most_dense_memories_are_not_looked_at_either(monkeypatch):
+    monkeypatch.setattr(memory_index, "FEW", 0)
+    rng = np.random.default_rng(0)
+    actions = np.eye(50, dtype=np.float32)[rng.integers(50, size=5000)]
+    states = normalize(rng.random((5000, 20), np.float32))
+    index = filled(np.hstack([actions * 0.6**0.5, states * 0.4**0.5]), head=50)
+    compare, seen = memory_index._Search.compare, []
+
+    def counted(self, members, block, ids):
+        seen.append(len(members) * len(ids))
+        compare(self, members, block, ids)
+
+    monkeypatch.setattr(memory_index._Search, "compare", counted)
+    search(index, np.hstack([actions * 0.6**0.5, states * 0.4**0.5])[:100], 4)
+    assert sum(seen) < 100 * 5000 / 40
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_what_is_dropped_is_gone_and_the_others_are_numbered_anew(small, dense):
+    rows, more, queries = rows_of(130, seed=16), rows_of(30, seed=17), rows_of(20, seed=18)
+    if dense:
+        rows, more, queries = (r.toarray() for r in (rows, more, queries))
+    gone = np.random.default_rng(19).random(130) < 0.7
+    gone[100:119] = True  # one part as a whole
+    index = filled(rows, 100, 19, 3)
+    index.drop(gone)
+    index.add(more)
+    stack = np.concatenate if dense else vstack
+    expected = filled(stack([rows[np.flatnonzero(~gone)], more]))
+    assert index.size == expected.size == 30 + np.count_nonzero(~gone)
+    assert search(index, queries, 5) == search(expected, queries, 5)
+    index.drop(np.ones(index.size, bool))
+    assert (index.size, search(index, queries[:1], 2)) == (0, [[]])
