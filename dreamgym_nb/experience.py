@@ -71,6 +71,8 @@ class Transition:
         trajectory: id of the trajectory, so that retrieval can leave it out.
         failed: the action was unknown or impossible (real steps know this;
             dreamed ones say what the model believed).
+        confidence: of a dreamed step, the mean log-probability of the tokens that
+            the experience model wrote, nats; None where nobody said.
     """
 
     task: Task
@@ -85,6 +87,7 @@ class Transition:
     source: Source
     trajectory: str
     failed: bool = False
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -220,6 +223,7 @@ def _to_json(t: Trajectory) -> dict[str, Any]:
             "terminated": s.terminated,
             "failed": s.failed,
             "source": s.source,
+            **({} if s.confidence is None else {"confidence": s.confidence}),
         }
         for s in t.transitions
     ]
@@ -258,7 +262,13 @@ def _from_json(d: Mapping[str, Any]) -> Trajectory:
     )
 
 
-_KINDS = {"str": str, "bool": bool, "float": (int, float), "Mapping[str, Any]": Mapping}
+_KINDS = {
+    "str": str,
+    "bool": bool,
+    "float": (int, float),
+    "float | None": (int, float, type(None)),
+    "Mapping[str, Any]": Mapping,
+}
 
 
 def _checked(record: Any) -> Any:

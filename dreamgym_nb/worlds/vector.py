@@ -33,6 +33,7 @@ class Row:
     truncated: bool
     failed: bool
     reasoning: str = ""
+    confidence: float | None = None  # of a dreamed step, see `Transition`
 
 
 class VectorWorld(gymnasium.vector.VectorEnv[tuple[str, ...], tuple[str, ...], np.ndarray]):
@@ -95,7 +96,7 @@ class VectorWorld(gymnasium.vector.VectorEnv[tuple[str, ...], tuple[str, ...], n
         Returns:
             observations, and arrays of shape (num_envs,): rewards (float),
             terminated, truncated (bool); info with ``state``, ``failed``,
-            ``reasoning``, ``success``, one entry for each row.
+            ``reasoning``, ``confidence``, ``success``, one entry for each row.
 
         Raises:
             UserError: an action for a row that is over, none for a live one, or
@@ -128,6 +129,7 @@ class VectorWorld(gymnasium.vector.VectorEnv[tuple[str, ...], tuple[str, ...], n
                 "state": [r.state for r in rows],
                 "failed": [r.failed for r in rows],
                 "reasoning": [r.reasoning for r in rows],
+                "confidence": [r.confidence for r in rows],
                 "success": [r.terminated and r.reward >= 1.0 for r in rows],
             },
         )
