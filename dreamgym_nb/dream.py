@@ -120,6 +120,7 @@ class DreamWorld(VectorWorld):
                     truncated=limit and not said.terminated,
                     failed=said.observation.startswith(FAILURE),
                     reasoning=said.reasoning,
+                    confidence=answer.confidence,
                 )
             )
         return done

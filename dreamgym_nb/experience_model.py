@@ -10,13 +10,15 @@ the world's own rule, `fold`, makes the next abstract state of it.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
 
 import numpy as np
 import torch
 
-from dreamgym_nb.experience import Transition, Turn
+from dreamgym_nb.errors import UserError
+from dreamgym_nb.experience import Task, Transition, Turn
 from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.prompts import (
     Format,
@@ -25,7 +27,7 @@ from dreamgym_nb.prompts import (
     experience_target,
     parse_target,
 )
-from dreamgym_nb.replay_buffer import ReplayBuffer
+from dreamgym_nb.replay_buffer import Leak, Memories, ReplayBuffer, leaks
 from dreamgym_nb.training import FitHistory, Sample, fit
 from dreamgym_nb.worlds.base import FAILURE, WANTED
 
@@ -61,11 +63,14 @@ class Imagined:
         memories: the transitions it had before it, with their cosine.
         parsed: whether the text followed the format; if not, `outcome` is
             `UNREADABLE`.
+        confidence: mean log-probability of the tokens written, nats, under the
+            temperature they were sampled with (1 for greedy); None where nobody said.
     """
 
     outcome: Outcome
     memories: tuple[tuple[Transition, float], ...]
     parsed: bool
+    confidence: float | None = None
 
 
 class ExperienceModel:
@@ -74,7 +79,7 @@ class ExperienceModel:
     Args:
         lm: the language model; trained in place by `fit`.
         buffer: where memories come from.
-        format: which parts of Eq. 4 are used.
+        format: which parts of Eq. 4 are used, in training and in dreams alike.
         cache_size: greedy answers are remembered by their whole prompt.
     """
 
@@ -85,16 +90,21 @@ class ExperienceModel:
         format: Format | None = None,
         cache_size: int = 50_000,
     ) -> None:
-        self.lm, self.buffer, self.format = lm, buffer, format or Format()
-        self._answers: OrderedDict[tuple[str, int], tuple[Outcome, bool]] = OrderedDict()
+        self.lm, self.buffer, self._format = lm, buffer, format or Format()
+        self._answers: OrderedDict[tuple[str, int], Imagined] = OrderedDict()
         self.cache_size = cache_size
         self.asked = self.generated = self.unreadable = 0
+
+    @property
+    def format(self) -> Format:
+        """Which parts of Eq. 4 are used; a model that was trained with one has no other."""
+        return self._format
 
     # ---- learning (Eq. 5) ----------------------------------------------------------
 
     def prompts(
         self, questions: Sequence[Question], exclude: Sequence[str | None] | None = None
-    ) -> tuple[list[str], list[list[tuple[Transition, float]]]]:
+    ) -> tuple[list[str], list[Memories]]:
         """The prompt of each question, and the memories retrieved for it."""
         pairs = [(q.state, q.action) for q in questions]
         memories = self.buffer.retrieve(pairs, self.format.memories, exclude)
@@ -114,10 +124,7 @@ class ExperienceModel:
         Args:
             transitions: real ones, with the teacher's trace.
         """
-        prompts, _ = self.prompts(
-            [Question(t.task.instruction, t.history, t.state, t.action) for t in transitions],
-            exclude=[t.trajectory for t in transitions],
-        )
+        prompts, _ = self._of_others(transitions)
         return [
             Sample.of(
                 (self.lm.encode(prompt), False),
@@ -132,6 +139,22 @@ class ExperienceModel:
             )
             for prompt, t in zip(prompts, transitions, strict=True)
         ]
+
+    def _of_others(self, transitions: Sequence[Transition]) -> tuple[list[str], list[Memories]]:
+        """Prompts to train with, and their memories: of other trajectories only."""
+        return self.prompts(
+            [Question(t.task.instruction, t.history, t.state, t.action) for t in transitions],
+            exclude=[t.trajectory for t in transitions],
+        )
+
+    def leaks(self, transitions: Sequence[Transition], test: Sequence[Task] = ()) -> list[Leak]:
+        """Memories that `samples` would show although they must not be seen; none, if all is well.
+
+        Args:
+            transitions: all of the log, see `replay_buffer.leaks`.
+            test: tasks of the test split.
+        """
+        return leaks(transitions, self._of_others(transitions)[1], test)
 
     def without_easy(
         self,
@@ -179,6 +202,7 @@ class ExperienceModel:
         learning_rate: float = 1.5e-3,
         tokens_per_batch: int = 4096,
         easy: float = 0.5,
+        share: float = 1.0,
         seed: int = 0,
         hidden: Callable[[str, str], bool] | None = None,
         progress: Callable[[int, int, float], None] | None = None,
@@ -191,10 +215,14 @@ class ExperienceModel:
             learning_rate: its peak.
             tokens_per_batch: tokens of one update, padding included.
             easy: see `without_easy`; 1 trains on the log as it is.
+            share: of the trajectories whose transitions are trained on, see `some_of`.
+                The memories stay those of the buffer.
             hidden: see there too.
             seed: of the choice and the order of the samples.
             progress: called with (step, steps, loss) after each update.
         """
+        taken = some_of((t.trajectory for t in transitions), share, seed)
+        transitions = [t for t in transitions if t.trajectory in taken]
         samples = self.samples(self.without_easy(transitions, easy, seed, hidden))
         self._answers.clear()
         return fit(
@@ -233,10 +261,10 @@ class ExperienceModel:
         self.asked += len(questions)
         chance = [temperature or 1.0 if temperature or q.hidden else 0.0 for q in questions]
         answers = self._answered(prompts, chance, max_new_tokens, generator)
-        self.unreadable += sum(not parsed for _, parsed in answers)
+        self.unreadable += sum(not a.parsed for a in answers)
         return [
-            Imagined(outcome, tuple(found), parsed)
-            for (outcome, parsed), found in zip(answers, memories, strict=True)
+            replace(answer, memories=tuple(found))
+            for answer, found in zip(answers, memories, strict=True)
         ]
 
     def _answered(
@@ -245,7 +273,7 @@ class ExperienceModel:
         temperatures: Sequence[float],
         max_new_tokens: int,
         generator: torch.Generator | None,
-    ) -> list[tuple[Outcome, bool]]:
+    ) -> list[Imagined]:
         """Sampled answers, and greedy ones, of which each different prompt is generated once."""
         # A greedy answer goes by its prompt, a sampled one by its place.
         keys = [
@@ -275,14 +303,43 @@ class ExperienceModel:
         temperatures: Sequence[float],
         max_new_tokens: int,
         generator: torch.Generator | None,
-    ) -> list[tuple[Outcome, bool]]:
+    ) -> list[Imagined]:
+        """New answers, still without the memories that stood before them."""
         if not prompts:
             return []
         self.generated += len(prompts)
         rows = [self.lm.encode(p) for p in prompts]
         written = self.lm.generate(rows, max_new_tokens, temperatures, generator=generator)
-        outcomes = [parse_target(self.lm.decode(g.tokens)) for g in written]
-        return [(o or UNREADABLE, o is not None) for o in outcomes]
+        answers = []
+        for g in written:
+            outcome = parse_target(self.lm.decode(g.tokens))
+            sure = fmean(g.logprobs) if g.logprobs else None
+            answers.append(Imagined(outcome or UNREADABLE, (), outcome is not None, sure))
+        return answers
+
+
+def some_of(trajectories: Iterable[str], share: float, seed: int = 0) -> set[str]:
+    """Some trajectories of a log: what is trained on in a curve of data sizes.
+
+    Whole trajectories, because the steps of one tell much of each other.  With
+    the same seed the smaller part lies in the larger.
+
+    Args:
+        trajectories: their ids; repeated ones count once.
+        share: up to 1 a share of them, at least one of them; above it how many.
+        seed: which ones.
+
+    Raises:
+        UserError: a share of nothing or less, or more than there are.
+    """
+    ids = list(dict.fromkeys(trajectories))
+    n = max(1, round(share * len(ids))) if share <= 1 else int(share)
+    if share <= 0 or (ids and n > len(ids)):
+        raise UserError(
+            f"share={share:g} cannot be taken of {len(ids)} trajectories: give a share above 0 and "
+            f"up to 1, or a number of trajectories up to {len(ids)}."
+        )
+    return {ids[int(i)] for i in np.random.default_rng(seed).permutation(len(ids))[:n]}
 
 
 def draw(transitions: Sequence[Transition], n: int, seed: int = 0) -> list[Transition]:
