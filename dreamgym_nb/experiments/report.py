@@ -77,11 +77,12 @@ def tables_page(
         HEAD.format(title="Tables", facts=_facts(found)),
         "Success is the share of episodes on test tasks that succeed, with sampled actions, in the "
         "real world. A number is the mean over seeds ± the half-width of its 95% t-interval; "
-        "without ± it is of one seed; – is not run. Each seed is another world, log, start and training. "
-        "*Offline real* transitions are the log, from which every method starts; *real in RL* come "
-        "on top; minutes are all training on one core, what runs share included. Numbers labelled "
-        f"*paper* are from {paper.SOURCE}: success in %, one seed, for {', '.join(paper.AGENTS)}; "
-        "its benchmarks are what our worlds stand for, so compare ratios, not values.",
+        "without ± it is of one seed; – is not run. Each seed is another world, log, start and "
+        "training. *Offline real* transitions are the log, from which every method starts; *real "
+        "in RL* come on top; minutes are all training on one core, what runs share included. "
+        f"Numbers labelled *paper* are from {paper.SOURCE}: success in %, one seed, for "
+        f"{', '.join(paper.AGENTS)}; its benchmarks are what our worlds stand for, so compare "
+        "ratios, not values.",
         f"## {TABLES['table1'].title}",
         tables.overview_1(recorded),
     ]

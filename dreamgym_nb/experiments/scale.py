@@ -1,7 +1,7 @@
 """How much of everything a run gets, by world; and what a variant makes of it.
 
 Budgets follow the paper's proportions: RL in the real world gets a large one,
-S2R and its comparison at most a tenth of that (the paper: 5K of 80K).
+S2R and its comparison a twelfth of that (the paper: a sixteenth, 5K of 80K).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ SCALES = {
         grpo=GRPOSettings(iterations=30),
         ppo=PPOSettings(iterations=30),
         small={"groups": 8},
-        real_budget=25_000,
+        real_budget=30_000,
         small_budget=2_500,
         exam=(200, 4),
         look=200,
@@ -75,7 +75,7 @@ SCALES = {
         ppo=PPOSettings(iterations=20),
         small={"groups": 4},
         real_budget=40_000,
-        small_budget=4_000,
+        small_budget=3_200,
         exam=(120, 2),
         look=60,
     ),
@@ -84,8 +84,8 @@ SCALES = {
         grpo=GRPOSettings(iterations=20),
         ppo=PPOSettings(iterations=20),
         small={"groups": 4},
-        real_budget=14_000,
-        small_budget=1_400,
+        real_budget=16_000,
+        small_budget=1_300,
         exam=(200, 2),
         look=60,
     ),
