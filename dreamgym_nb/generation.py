@@ -2,9 +2,8 @@
 
 Two ideas make it fast, and neither changes what is written.
 
-*Slots.*  The keys and values of token i of a row lie in slot i of that row, and a
-token sees the slots up to its own.  Rows may differ in length, padding needs
-no mask, and what was written in vain is overwritten by what comes next.
+*Slots.*  The keys and values of token i of a row lie in slot i of that row, see
+`decoder`: what was written in vain is simply overwritten.
 
 *Drafts.*  Most of what a world answers is copied from its prompt (the state, a
 memory), or is written as it was the last time.  So the tokens that followed the
@@ -16,18 +15,21 @@ because every place of a text has a random number of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import Cache
+
+from dreamgym_nb.decoder import Pass
 
 if TYPE_CHECKING:
     from dreamgym_nb.language_model import LanguageModel
 
 DRAFT = 3  # tokens guessed for each pass: each costs as much as a real one
 NGRAM = 4  # how many of the last tokens a guess looks at, at most
+TOKENS_PER_PASS = 768  # that are read at once
+SHRINK = 0.7  # rows that are done leave the batch when so few are not
 ENOUGH = 2  # with fewer alike, habit is the better guess
 
 
@@ -43,66 +45,6 @@ class Generation:
 
     tokens: list[int]
     logprobs: list[float]
-
-
-class Slots(Cache):
-    """A key-value cache in which every row has its own length.
-
-    `where` says, before each pass, into which slots its tokens go.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(layers=[])
-        self.keys: list[torch.Tensor] = []  # for each layer (rows, heads, capacity, size)
-        self.values: list[torch.Tensor] = []
-        self.where = torch.zeros(0, 0, dtype=torch.long)  # (rows, tokens of this pass)
-        self.width = 0  # slots that this pass can see
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_, **__
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Put the new keys and values into their slots; returns all that may be seen.
-
-        Args:
-            key_states: (rows, heads, tokens of this pass, size).
-            value_states: the same shape.
-            layer_idx: of the layer that asks.
-
-        Returns:
-            Keys and values, both (rows, heads, width, size).
-        """
-        if layer_idx == len(self.keys):
-            self.keys.append(key_states[:, :, :0])
-            self.values.append(value_states[:, :, :0])
-        every = torch.arange(len(key_states), device=key_states.device)[:, None]
-        for held, new in ((self.keys, key_states), (self.values, value_states)):
-            slots = held[layer_idx]
-            if slots.shape[2] < self.width:
-                slots = held[layer_idx] = _grown(slots, self.width)
-            slots[every, :, self.where] = new.transpose(1, 2)
-        return (
-            self.keys[layer_idx][:, :, : self.width],
-            self.values[layer_idx][:, :, : self.width],
-        )
-
-    def keep(self, index: torch.Tensor) -> None:
-        """Go on with the rows of `index`, (new rows,), in this order."""
-        for held in (self.keys, self.values):
-            held[:] = [slots[index] for slots in held]
-
-    # Asked by transformers where no mask is given: the first pass, on an empty cache.
-
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Tokens before this pass; only asked where there are none."""
-        return 0
-
-    def get_query_offset(self, layer_idx: int = 0) -> int:
-        """Place of the first token of this pass; only asked where it is 0."""
-        return 0
-
-    def get_mask_sizes(self, *_, **__) -> tuple[int, int]:
-        """Slots to be seen, and the first of them."""
-        return self.width, 0
 
 
 class Habits:
@@ -140,12 +82,15 @@ class Habits:
         return guesses
 
 
-def _grown(slots: torch.Tensor, width: int) -> torch.Tensor:
-    """A copy with room for `width` slots and some more, so that growing stays rare."""
-    rows, heads, used, size = slots.shape
-    grown = slots.new_zeros(rows, heads, max(width, used + used // 4) + 32, size)
-    grown[:, :, :used] = slots
-    return grown
+def _parts(lengths: Sequence[int]) -> Iterator[slice]:
+    """Neighbouring rows of at most `TOKENS_PER_PASS` tokens, padding included (or one row)."""
+    start = longest = 0
+    for row, length in enumerate(lengths):
+        longest = max(longest, length)
+        if row > start and longest * (row + 1 - start) > TOKENS_PER_PASS:
+            yield slice(start, row)
+            start, longest = row, length
+    yield slice(start, len(lengths))
 
 
 class Session:
@@ -163,18 +108,21 @@ class Session:
 
     def __init__(self, lm: LanguageModel, rows: int, draft: int | None = None) -> None:
         self.lm, self.draft = lm, lm.draft if draft is None else draft
-        self.cache = Slots()
-        self.texts = torch.full((rows, 0), lm.pad, device=lm.device)  # what stands in which slot
-        self.lengths = torch.zeros(rows, dtype=torch.long, device=lm.device)  # slots filled
+        self.cache: Pass = lm.begin(rows)
+        self.texts = torch.full((rows, 0), lm.pad, device=lm.device)  # read and written so far
+        self.ends = torch.zeros(rows, dtype=torch.long, device=lm.device)  # tokens of each text
+        self.filled = self.ends.clone()  # those of them that the cache holds, from the first
         self.logits: torch.Tensor | None = None  # of what comes next, between read and write
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows, in this order; a row may be there several times."""
-        if list(rows) == list(range(len(self.lengths))):
+        if list(rows) == list(range(len(self.ends))):
             return
-        index = torch.tensor(list(rows), device=self.lengths.device)
-        self.cache.keep(index)
-        self.texts, self.lengths = self.texts[index], self.lengths[index]
+        index = torch.tensor(list(rows), device=self.ends.device)
+        self.cache = self.cache.take(index)
+        self.texts, self.ends, self.filled = (
+            x[index] for x in (self.texts, self.ends, self.filled)
+        )
         if self.logits is not None:
             self.logits = self.logits[index]
 
@@ -184,9 +132,9 @@ class Session:
 
         Rows that begin alike, as those of a group do, are computed once.
         """
-        if self.cache.keys:  # the token written last is in the text but not yet in the cache
-            last = self.texts.gather(1, self.lengths[:, None]).tolist()
-            self._append([one + list(chunk) for one, chunk in zip(last, chunks, strict=True)])
+        if self.texts.shape[1]:
+            rows = zip(self.texts, self.filled.tolist(), self.ends.tolist(), chunks, strict=True)
+            self._append([text[i:k].tolist() + list(chunk) for text, i, k, chunk in rows])
             return
         place = {chunk: i for i, chunk in enumerate(dict.fromkeys(map(tuple, chunks)))}
         self.keep(range(len(place)))
@@ -194,65 +142,51 @@ class Session:
         self.keep([place[tuple(chunk)] for chunk in chunks])
 
     def _append(self, chunks: list[list[int]]) -> None:
-        width = max(len(c) for c in chunks)
-        ids = torch.tensor([c + [self.lm.pad] * (width - len(c)) for c in chunks])
-        sizes = torch.tensor([len(c) for c in chunks], device=self.lengths.device)
-        columns, place = torch.unique(sizes - 1, return_inverse=True)
-        logits = self._forward(ids.to(self.lengths.device), columns)
-        self.logits = logits[torch.arange(len(chunks), device=logits.device), place]
-        self.lengths = self.lengths + sizes
+        """Read chunks, a few rows in each pass: that pads little and fits a processor's cache."""
+        device, width = self.ends.device, max(len(c) for c in chunks)
+        ids = torch.tensor([c + [self.lm.pad] * (width - len(c)) for c in chunks]).to(device)
+        sizes = torch.tensor([len(c) for c in chunks], device=device)
+        where = self.filled[:, None] + torch.arange(width, device=device)
+        self._note(slice(None), where, ids)
+        logits = []
+        for part in _parts([len(c) for c in chunks]):
+            columns, place = torch.unique(sizes[part] - 1, return_inverse=True)
+            longest = int(columns[-1]) + 1
+            self.lm.passes += 1
+            scores = self.cache(ids[part, :longest], where[part, :longest], columns, part)
+            logits.append(scores[torch.arange(len(place), device=device), place])
+        self.logits, self.filled = torch.cat(logits), self.filled + sizes
+        self.ends = self.filled.clone()
 
-    def _forward(self, ids: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-        """One pass over `ids`, (rows, q), that follow each row; scores at some columns."""
-        cache, q = self.cache, ids.shape[1]
-        cache.where = self.lengths[:, None] + torch.arange(q, device=ids.device)
-        cache.width = int(cache.where.max()) + 1
-        self._note(cache.where, ids)
-        mask = None
-        if cache.width > q:  # else all rows begin, and the mask is the usual one
-            dtype = self.lm.model.dtype
-            seen = torch.arange(cache.width, device=ids.device) <= cache.where[:, None, :, None]
-            mask = torch.zeros(seen.shape, dtype=dtype, device=ids.device)
-            mask.masked_fill_(~seen, torch.finfo(dtype).min)
-        self.lm.passes += 1
-        out = self.lm.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=cache.where,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=columns,
-        )
-        return out.logits.float()
-
-    def _note(self, where: torch.Tensor, ids: torch.Tensor) -> None:
-        """Write tokens into the texts, which grow as they must."""
+    def _note(self, rows: slice | torch.Tensor, where: torch.Tensor, ids: torch.Tensor) -> None:
+        """Write tokens into the texts of some rows; these grow as they must."""
         missing = int(where.max()) + 2 - self.texts.shape[1]
         if missing > 0:
             room = self.texts.new_full((len(self.texts), missing + 32), self.lm.pad)
             self.texts = torch.cat([self.texts, room], dim=1)
-        self.texts.scatter_(1, where, ids)
+        every = torch.arange(len(self.texts), device=where.device)[rows, None]
+        self.texts[every, where] = ids
 
-    def _guess(self) -> torch.Tensor:
+    def _guess(self, rows: torch.Tensor) -> torch.Tensor:
         """What followed the same last tokens before, (rows, draft).
 
         The place of the row where most of the last `NGRAM` tokens agree wins, of
         equally good ones the latest; habit, where fewer than `ENOUGH` agree.
         """
-        texts, ends = self.texts, self.lengths[:, None]  # the last token stands in slot `ends`
+        texts, last = self.texts[rows], self.ends[rows, None] - 1
         slots = torch.arange(texts.shape[1], device=texts.device)
-        agree = slots < ends
+        agree = slots < last
         score = torch.zeros_like(texts)
         for back in range(NGRAM):
-            token = texts.gather(1, (ends - back).clamp(min=0))
+            token = texts.gather(1, (last - back).clamp(min=0))
             agree = agree & (texts.roll(back, dims=1) == token) & (slots >= back)
             score += agree
         best = (score * texts.shape[1] + slots).argmax(dim=1, keepdim=True)
         follow = best + 1 + torch.arange(self.draft, device=texts.device)
         lookup = texts.gather(1, follow.clamp(max=texts.shape[1] - 1))
-        before, last = texts.gather(1, torch.cat([(ends - 1).clamp(min=0), ends], dim=1)).T
-        habit = self.lm.habits.guess(before, last, self.draft)
-        known = (follow <= ends) & (score.gather(1, best) >= ENOUGH)
+        pair = texts.gather(1, torch.cat([(last - 1).clamp(min=0), last], dim=1)).T
+        habit = self.lm.habits.guess(*pair, self.draft)
+        known = (follow <= last) & (score.gather(1, best) >= ENOUGH)
         return torch.where(known, lookup, habit)
 
     @torch.inference_mode()
@@ -270,35 +204,41 @@ class Session:
             temperature: 0 for greedy, otherwise sampling from softmax(logits/T);
                 one for all rows, or one for each.
             generator: source of randomness for sampling.
-            last: the session ends here, so rows that are done may be dropped
-                from the cache on the way (it cannot be read into afterwards).
+            last: the session ends here (it cannot be read into afterwards), so the
+                keys and values of rows that are done need not be held.
 
         Returns:
             Tokens and log-probabilities, one `Generation` for each row.
         """
-        device, n = self.lengths.device, len(self.lengths)
+        device, n = self.ends.device, len(self.ends)
         heat = torch.as_tensor(temperature, dtype=torch.float32, device=device).expand(n)
         tokens = torch.zeros(n, max_new_tokens + self.draft + 1, dtype=torch.long, device=device)
         logprobs = torch.zeros(tokens.shape, device=device)
         written = torch.zeros(n, dtype=torch.long, device=device)
-        rows = torch.arange(n, device=device)  # which text each row of the cache belongs to
         columns = torch.arange(1 + self.draft, device=device)
         luck = torch.rand(n, max_new_tokens, device=device, generator=generator)
         choice, lp = _choose(self.logits[:, None], heat, luck[:, :1])
         tokens[:, :1], logprobs[:, :1], written[:] = choice, lp, 1
         self.logits = None
-        self._note(self.lengths[:, None], choice)
+        self._note(slice(None), self.ends[:, None], choice)
+        self.ends = self.ends + 1
+        rows, cache = torch.arange(n, device=device), self.cache  # which texts, and their cache
         live = choice[:, 0] != self.lm.eos
         while bool((live := live & (written[rows] < max_new_tokens)).any()):
-            if last and live.sum() < 0.75 * len(rows):  # copying the cache costs: not each time
-                self.keep(live.nonzero()[:, 0].tolist())
-                rows, live = rows[live], live[live]
-            newest = self.texts.gather(1, self.lengths[:, None])
-            guess = self._guess()
-            logits = self._forward(torch.cat([newest, guess], dim=1), columns)
+            if live.sum() < SHRINK * len(rows):  # copying the cache costs: not each time
+                index = live.nonzero()[:, 0]
+                rows, live, cache = rows[index], live[index], cache.take(index)
+                self.cache = cache if last else self.cache
+            where = self.ends[rows, None] - 1 + columns
+            newest = self.texts[rows, self.ends[rows] - 1][:, None]
+            guess = self._guess(rows) if self.draft else newest[:, :0]
+            self.lm.passes += 1
+            ids = torch.cat([newest, guess], dim=1)
             at = written[rows, None] + columns
             choice, lp = _choose(
-                logits, heat[rows], luck[rows[:, None], at.clamp(max=max_new_tokens - 1)]
+                cache(ids, where, columns),
+                heat[rows],
+                luck[rows[:, None], at.clamp(max=max_new_tokens - 1)],
             )
             # A choice counts if all guesses before it were what the model chose there.
             right = (choice[:, :-1] == guess).long().cumprod(dim=1)
@@ -307,9 +247,11 @@ class Session:
             gained = gained.minimum(max_new_tokens - written[rows]) * live
             tokens[rows[:, None], at] = choice
             logprobs[rows[:, None], at] = lp
-            self._note(self.lengths[:, None] + 1 + columns, choice)
+            self._note(rows, where + 1, choice)
             written[rows] += gained
-            self.lengths = self.lengths + gained
+            self.ends[rows] += gained
+            if cache is self.cache:
+                self.filled[rows] = self.ends[rows] - 1
             final = choice.gather(1, (gained - 1).clamp(min=0)[:, None])[:, 0]
             live = live & (final != self.lm.eos)
         self.lm.habits.learn(tokens, written)

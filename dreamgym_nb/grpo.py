@@ -254,7 +254,9 @@ def _trainer(lm: LanguageModel, glue: _Glue, s: GRPOSettings) -> Any:
     from datasets import Dataset
     from transformers import TrainerCallback
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
-    from trl import GRPOConfig, GRPOTrainer
+    from trl import GRPOConfig
+
+    from dreamgym_nb.grpo_trainer import TrimmedTrainer
 
     episodes = s.groups * s.group_size
     chunks = -(-episodes // s.microbatch)  # forward passes for one iteration's data
@@ -309,7 +311,7 @@ def _trainer(lm: LanguageModel, glue: _Glue, s: GRPOSettings) -> Any:
     warm_up = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: min(1.0, (k + 1) / WARM_UP))
     # TRL wants a dataset; ours only says how many groups an iteration has.
     rows = Dataset.from_dict({"prompt": [f"group {i}" for i in range(s.groups)]})
-    trainer = GRPOTrainer(
+    trainer = TrimmedTrainer(
         model=lm.model,
         reward_funcs=_outcome_reward,
         args=args,

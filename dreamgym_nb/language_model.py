@@ -33,6 +33,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from dreamgym_nb.decoder import Decoder, LibraryPass, Pass, can_be_written_out
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.generation import DRAFT, Generation, Habits, Session
 from dreamgym_nb.prompts import EOS, PHRASES
@@ -98,6 +99,7 @@ class LanguageModel:
         self.pad = self.eos if pad is None else int(pad)
         self.draft, self.habits, self.passes = DRAFT, Habits(self.pad), 0
         self._encoded: dict[str, list[int]] = {}
+        self._decoder: tuple[object, Decoder] | None = None  # and the weights that it was made of
 
     @classmethod
     def tiny(
@@ -231,6 +233,16 @@ class LanguageModel:
         return language_model
 
     # ---- generation --------------------------------------------------------------
+
+    def begin(self, rows: int) -> Pass:
+        """A batch of so many texts, empty yet, to read and write with the weights of now."""
+        if not can_be_written_out(self.model):
+            return LibraryPass.begin(self.model, rows)
+        # An update counts a weight's version up; a move or a load gives it another place.
+        weights = [(p.data_ptr(), p._version) for p in self.model.parameters()]
+        if self._decoder is None or self._decoder[0] != weights:
+            self._decoder = (weights, Decoder(self.model))
+        return self._decoder[1].begin(rows)
 
     def generate(
         self,

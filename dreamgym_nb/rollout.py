@@ -100,7 +100,8 @@ def _roll(
     seen, histories = list(observations), [()] * len(tasks)
     steps: list[list[Transition]] = [[] for _ in tasks]
     truncated = np.zeros(len(tasks), bool)
-    session, live = Session(lm, len(tasks)), list(range(len(tasks)))
+    # Actions are short and drawn at random: guessing them costs more than it saves.
+    session, live = Session(lm, len(tasks), draft=0), list(range(len(tasks)))
     says = [first_turn(t.instruction, o) for t, o in zip(tasks, observations, strict=True)]
     while live:
         chunks = [lm.encode(says[i]) for i in live]

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -73,16 +74,38 @@ def collate(samples: Sequence[Sample], pad: int) -> tuple[torch.Tensor, torch.Te
     return ids, counted
 
 
+@contextmanager
+def scored_only(model: torch.nn.Module, here: torch.Tensor) -> Iterator[list[torch.Tensor]]:
+    """Inside, a language model scores the vocabulary at some places only, for scores are dear.
+
+    Args:
+        model: its logits are (1, n, vocabulary) meanwhile.
+        here: the n places, (rows, tokens); they keep their order.
+
+    Yields:
+        A list that holds, after a pass, the hidden states of these places, (n, size).
+    """
+    hidden: list[torch.Tensor] = []
+
+    def at_these(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        hidden.append(inputs[0][here])
+        return hidden[-1][None]
+
+    hook = model.get_output_embeddings().register_forward_pre_hook(at_these)
+    try:
+        yield hidden
+    finally:
+        hook.remove()
+
+
 def token_loss(lm: LanguageModel, samples: Sequence[Sample]) -> torch.Tensor:
     """Mean over the counted tokens of ``−log P(token | tokens before it)``, a scalar."""
     ids, counted = (t.to(lm.device) for t in collate(samples, lm.pad))
-    # The prediction of token t is made at position t-1.
-    here = counted[:, 1:]
-    # Scores for a whole vocabulary are dear, so only columns in which something counts get them.
-    columns = here.any(dim=0).nonzero()[:, 0]
-    # Padding stands on the right, where a causal model cannot see it: no mask is needed.
-    logits = lm.model(input_ids=ids, use_cache=False, logits_to_keep=columns).logits
-    return torch.nn.functional.cross_entropy(logits[here[:, columns]], ids[:, 1:][here])
+    here = counted[:, 1:]  # token t is predicted at place t - 1
+    with scored_only(lm.model, here):
+        # Padding stands on the right, where a causal model cannot see it: no mask is needed.
+        logits = lm.model(input_ids=ids[:, :-1], use_cache=False).logits[0]
+    return torch.nn.functional.cross_entropy(logits, ids[:, 1:][here])
 
 
 def backward(lm: LanguageModel, batch: Sequence[Sample]) -> float:

@@ -13,6 +13,7 @@ import torch
 
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.language_model import LanguageModel
+from dreamgym_nb.training import scored_only
 
 
 class ValueHead(torch.nn.Linear):
@@ -99,21 +100,11 @@ def look(
         The answers, in the order of ``ids[asked]``.
     """
     here = asked[:, 1:]  # token t is chosen, and the state before it judged, at place t - 1
-    hidden: list[torch.Tensor] = []
-
-    # Scores for a whole vocabulary are dear: only the asked places reach the last layer.
-    def only_here(_, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        hidden.append(inputs[0][here][None])
-        return hidden[0]
-
-    hook = lm.model.get_output_embeddings().register_forward_pre_hook(only_here)
-    try:
+    with scored_only(lm.model, here) as hidden:
         # Padding stands on the right, where a causal model cannot see it: no mask is needed.
         logits = lm.model(input_ids=ids[:, :-1], use_cache=False).logits[0]
-    finally:
-        hook.remove()
     scores = torch.log_softmax(logits.float() / temperature, dim=-1)
-    state = hidden[0][0] if shared else hidden[0][0].detach()
+    state = hidden[0] if shared else hidden[0].detach()
     return Look(
         logprobs=scores.gather(-1, ids[asked][:, None])[:, 0],
         values=head(state),

@@ -180,13 +180,13 @@ def test_sampling_is_fixed_by_its_generator(lm, texts):
 def test_rows_that_begin_alike_are_computed_once(lm, turns, monkeypatch):
     """A group's rows share their first prompt; each is then a row of its own."""
     sizes = []
-    forward = Session._forward
+    append = Session._append
 
-    def spy(session, ids, columns):
-        sizes.append(len(ids))
-        return forward(session, ids, columns)
+    def spy(session, chunks):
+        sizes.append(len(chunks))
+        return append(session, chunks)
 
-    monkeypatch.setattr(Session, "_forward", spy)
+    monkeypatch.setattr(Session, "_append", spy)
     a, b = turns[0], turns[1]
     session = Session(lm, 5)
     session.read([a[0], b[0], a[0], a[0], b[0]])
@@ -262,8 +262,9 @@ def test_a_guess_is_what_followed_the_same_words_before(lm):
     lm.habits.learn(torch.tensor([[3, 4, 3, 4, 3]]), torch.tensor([5]))
     session = Session(lm, len(rows), draft=4)
     session.read([row[:-1] for row in rows])
-    session._note(session.lengths[:, None], torch.tensor([row[-1:] for row in rows]))
-    assert session._guess().tolist() == list(rows.values())
+    session._note(slice(None), session.ends[:, None], torch.tensor([row[-1:] for row in rows]))
+    session.ends += 1
+    assert session._guess(torch.arange(len(rows))).tolist() == list(rows.values())
 
 
 def test_sampling_with_guesses_keeps_the_distribution(lm):

@@ -14,9 +14,12 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
+import torch
+
 from dreamgym_nb.bench import plain
 from dreamgym_nb.bench.measure import Arithmetic, Say, Way, digits, rates, ratio, take_turns
 from dreamgym_nb.bench.scenes import Scene, beginner, recorded_questions, scene
+from dreamgym_nb.decoder import Pass
 from dreamgym_nb.experience_model import ExperienceModel, Question
 from dreamgym_nb.generation import DRAFT, Generation
 from dreamgym_nb.language_model import LanguageModel
@@ -204,16 +207,30 @@ class _Clocked:
         return clocked
 
 
+class _ClockedPass:
+    """A `decoder.Pass` with a clock around its passes."""
+
+    def __init__(self, inner: Pass, clocked: _Clocked) -> None:
+        self.inner, self.clocked = inner, clocked
+
+    def __call__(self, *args: Any) -> torch.Tensor:
+        return self.clocked("passes", self.inner)(*args)
+
+    def take(self, index: torch.Tensor) -> Pass:
+        return _ClockedPass(self.inner.take(index), self.clocked)
+
+
 def where_time_goes(of: Scene, turns: Turns) -> dict[str, float]:
     """Shares of our way's processor time, from one more run with clocks in it."""
     lm, clocked = of.lm(), _Clocked()
+    begin = lm.begin
     model = ExperienceModel(lm, of.buffer, Format())
     with (
         mock.patch.object(of.buffer, "retrieve", clocked("retrieval", of.buffer.retrieve)),
         mock.patch.object(lm, "encode", clocked("tokenising", lm.encode)),
         mock.patch.object(lm, "decode", clocked("reading answers", lm.decode)),
         mock.patch.object(lm, "generate", clocked("engine", lm.generate)),
-        mock.patch.object(lm.model, "forward", clocked("passes", lm.model.forward)),
+        mock.patch.object(lm, "begin", lambda rows: _ClockedPass(begin(rows), clocked)),
     ):
         start = time.process_time()
         for turn in turns:

@@ -1,10 +1,11 @@
 """(b) One iteration of GRPO in the dream: TRL with a plain rollout, and with ours.
 
-Both run `grpo.train_grpo`: the same trainer, settings, tasks and seeds.  In the
-plain one the agent writes with `plain.PlainSession` and the dream answers with
-`plain.PlainModel`: one batched `generate()` for each turn of either, no cache
-kept from turn to turn, nothing deduplicated.  Both draw with the same random
-numbers, so the agent says the same and the batch is the same.
+Both run `grpo.train_grpo`: the same settings, tasks and seeds.  In the plain one the
+trainer is TRL's own (ours takes the padding out of its passes, `grpo_trainer`), the
+agent writes with `plain.PlainSession` and the dream answers with `plain.PlainModel`:
+one batched `generate()` for each turn of either, no cache kept from turn to turn,
+nothing deduplicated.  Both draw with the same random numbers, so the agent says the
+same and the batch is the same.
 """
 
 from __future__ import annotations
@@ -106,6 +107,10 @@ class Laps:
 
 def run(of: Scene, agent: LanguageModel, size: Size, ours: bool) -> list[dict[str, Any]]:
     """Train a copy of the agent for a few iterations; returns what each took."""
+    import trl  # not at the top: it takes seconds, and other sections do without it
+
+    from dreamgym_nb import grpo_trainer
+
     laps, lm = Laps(), agent.copy()
     kind = ExperienceModel if ours else plain.PlainModel
     model = kind(of.lm(), of.buffer, Format())
@@ -113,7 +118,9 @@ def run(of: Scene, agent: LanguageModel, size: Size, ours: bool) -> list[dict[st
     settings = grpo.GRPOSettings(
         iterations=size.iterations, groups=size.groups, group_size=size.group_size, seed=SEED
     )
+    trainer = grpo_trainer.TrimmedTrainer if ours else trl.GRPOTrainer
     with (
+        mock.patch.object(grpo_trainer, "TrimmedTrainer", trainer),
         mock.patch.object(rollout, "Session", rollout.Session if ours else plain.PlainSession),
         mock.patch.object(grpo, "rollout", laps.rollout(rollout.rollout)),
     ):

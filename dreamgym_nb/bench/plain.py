@@ -152,7 +152,7 @@ class PlainSession:
     GRPO computes its own.
     """
 
-    def __init__(self, lm: LanguageModel, rows: int) -> None:
+    def __init__(self, lm: LanguageModel, rows: int, draft: int = 0) -> None:
         self.lm = lm
         self.texts: list[list[int]] = [[] for _ in range(rows)]
 

@@ -1,0 +1,109 @@
+"""TRL's GRPO trainer, with the padding taken out of its passes.
+
+TRL pads a batch's prompts on the left and its completions on the right, each to
+the longest of all rollouts, and scores every place.  Episodes differ in length
+by far, and on a CPU every padded token costs as much as a real one.  Here the
+rows of a pass are moved to the left, cut to the longest of the pass, and pass
+with others of about their length; loss and gradients stay TRL's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from trl import GRPOTrainer
+
+from dreamgym_nb.training import scored_only
+
+
+def completion_scores(
+    model: torch.nn.Module,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    keep: int,
+    temperature: float = 1.0,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probability of each completion token, and the policy's entropy there.
+
+    Args:
+        model: the policy.
+        ids: prompts, padded on the left, then completions, padded on the right: (rows, tokens).
+        mask: 1 where a token is real, same shape.
+        keep: so many tokens at the end are the completion's.
+        temperature: of the policy.
+
+    Returns:
+        Both (rows, keep), 0 where there is padding; only the first has a gradient.
+    """
+    sizes = mask.sum(dim=1, keepdim=True)
+    order = torch.arange(int(sizes.max()), device=ids.device)
+    columns = mask.long().argmax(dim=1, keepdim=True) + order  # where in `ids` each token stands
+    text = ids.gather(1, columns.clamp(max=ids.shape[1] - 1))
+    place = columns - (ids.shape[1] - keep)  # ... and where in its completion
+    here = ((order < sizes) & (place >= 0))[:, 1:]  # token t is chosen at place t - 1
+    with scored_only(model, here):
+        # Padding stands on the right now, where a causal model cannot see it: no mask is needed.
+        logits = model(input_ids=text[:, :-1], use_cache=False).logits[0]
+    scores = torch.log_softmax(logits.float() / temperature, dim=-1)
+    chosen = scores.gather(-1, text[:, 1:][here][:, None])[:, 0]
+    with torch.no_grad():
+        entropy = -(scores.exp() * scores).sum(dim=-1)
+    to = here.nonzero()[:, 0], place[:, 1:][here]
+    empty = torch.zeros(len(ids), keep, device=ids.device)
+    return empty.index_put(to, chosen), empty.index_put(to, entropy)
+
+
+class TrimmedTrainer(GRPOTrainer):
+    """`GRPOTrainer` whose passes hold little padding; see the module."""
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: torch.nn.Module,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        **_: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
+        parts = [
+            completion_scores(model, ids, mask, logits_to_keep, self.temperature)
+            for ids, mask in zip(
+                input_ids.split(batch_size or len(input_ids)),
+                attention_mask.split(batch_size or len(input_ids)),
+                strict=True,
+            )
+        ]
+        logps, entropies = (torch.cat(x) for x in zip(*parts, strict=True))
+        return logps, entropies if compute_entropy else None, None
+
+    def _prepare_inputs(self, generation_batch: Any) -> dict[str, torch.Tensor | Any]:
+        before = self._buffered_inputs
+        inputs = super()._prepare_inputs(generation_batch)
+        if self._buffered_inputs is before:
+            return inputs
+        # TRL shuffled and cut the rollouts into passes.  Rows of one update may change places.
+        size = self.args.gradient_accumulation_steps
+        passes, self._buffered_inputs = self._buffered_inputs, []
+        for start in range(0, len(passes), size):
+            self._buffered_inputs += by_length(passes[start : start + size])
+        return self._buffered_inputs[self._step % self.args.steps_per_generation]
+
+
+def by_length(passes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same rows in as many passes, those of about the same length together.
+
+    Args:
+        passes: of one update; tensors with a first dimension are one entry for each row.
+    """
+    rows = [len(p["completion_mask"]) for p in passes]
+    lengths = torch.cat([p["prompt_mask"].sum(1) + p["completion_mask"].sum(1) for p in passes])
+    order = lengths.argsort(stable=True)
+    found = [dict(p) for p in passes]
+    for name, first in passes[0].items():
+        if isinstance(first, torch.Tensor) and first.ndim and len(first) == rows[0]:
+            whole = torch.cat([p[name] for p in passes])[order]
+            for one, part in zip(found, whole.split(rows), strict=True):
+                one[name] = part
+    return found

@@ -1,0 +1,134 @@
+"""The pass that is written out says what the library's says, for the weights of now."""
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+
+from dreamgym_nb.decoder import Decoder, LibraryPass, can_be_written_out
+from dreamgym_nb.generation import TOKENS_PER_PASS, Session, _parts
+from dreamgym_nb.language_model import LanguageModel
+
+SHAPES = {
+    "as ours": {},
+    "fewer keys than heads": {"num_key_value_heads": 2},
+    "scores of its own": {"tie_word_embeddings": False},
+    "other places": {"rope_parameters": {"rope_type": "default", "rope_theta": 500.0}},
+}
+
+
+def llama(**changes):
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=50,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=64,
+        initializer_range=0.4,
+        **{"num_key_value_heads": 4, "tie_word_embeddings": True, **changes},
+    )
+    model = LlamaForCausalLM(config).eval()
+    with torch.no_grad():  # norms that do something
+        for name, weight in model.named_parameters():
+            if "norm" in name:
+                weight.uniform_(0.5, 1.5)
+    return model
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("changes", SHAPES.values(), ids=SHAPES)
+def test_it_says_what_the_library_says(changes):
+    model = llama(**changes)
+    assert can_be_written_out(model)
+    ids = torch.randint(50, (4, 9), generator=torch.Generator().manual_seed(1))
+    lengths, places = torch.tensor([9, 4, 6, 2]), torch.arange(9).expand(4, 9)
+    ways = [Decoder(model).begin(4), LibraryPass.begin(model, 4)]
+    said = []
+    for way in ways:
+        columns = torch.tensor([1, 8])
+        first = way(ids[:3], places[:3], columns, slice(0, 3))
+        last_row = way(ids[3:, :2], places[3:, :2], torch.tensor([1]), slice(3, 4))
+        way = way.take(torch.tensor([1, 3, 0, 1]))
+        kept = lengths[[1, 3, 0, 1]]
+        # Shorter rows hold what padding wrote; their own next tokens go over it.
+        next_ones = kept[:, None] + torch.arange(3)
+        second = way(ids[:, 2:5], next_ones, torch.arange(3))
+        third = way(ids[:, :1], next_ones[:, -1:] + 1, torch.tensor([0]))
+        said.append([first, last_row, second, third])
+    for ours, library in zip(*said, strict=True):
+        assert library.abs().max() > 1
+        assert (ours - library).abs().max() < 1e-4
+
+
+@torch.inference_mode()
+def test_a_row_is_what_one_plain_pass_says_of_its_whole_text():
+    model = llama()
+    ids = torch.randint(50, (2, 8), generator=torch.Generator().manual_seed(2))
+    way = Decoder(model).begin(2)
+    way(ids[:, :5], torch.arange(5).expand(2, 5), torch.tensor([4]))
+    where = torch.tensor([[5, 6], [3, 4]])  # the second row had only three tokens
+    said = way(ids[:, 5:7], where, torch.tensor([1]))[:, 0]
+    texts = [ids[0, :7], torch.cat([ids[1, :3], ids[1, 5:7]])]
+    for row, text in zip(said, texts, strict=True):
+        assert torch.allclose(row, model(input_ids=text[None]).logits[0, -1], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        GPT2LMHeadModel(GPT2Config(vocab_size=20, n_embd=8, n_layer=1, n_head=2, n_positions=16)),
+        llama(attention_bias=True),
+        llama(hidden_act="gelu"),
+        llama(rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}),
+        llama().to(torch.bfloat16),
+    ],
+    ids=["another kind", "biases", "gelu", "stretched places", "half precision"],
+)
+def test_what_it_does_not_know_goes_through_the_library(model, lm):
+    assert not can_be_written_out(model)
+    assert isinstance(LanguageModel(model, lm.tokenizer).begin(1), LibraryPass)
+
+
+@pytest.fixture
+def lm():
+    return LanguageModel.tiny(["go to a shelf and take the mug"] * 3, width=16, layers=1, heads=2)
+
+
+def scores(lm):
+    session = Session(lm, 1)
+    session.read([[5, 6, 7]])
+    return session.logits.clone()
+
+
+def test_weights_are_those_of_now(lm):
+    """After an update, a load and a move of the weights alike; and laid out once for each."""
+    lm.begin(1)
+    decoder = lm._decoder[1]
+    lm.begin(1)
+    assert lm._decoder[1] is decoder
+    before = scores(lm)
+    optimizer = torch.optim.AdamW(lm.model.parameters(), lr=0.1)
+    lm.model(input_ids=torch.tensor([[5, 6, 7]])).logits.square().mean().backward()
+    optimizer.step()
+    trained = scores(lm)
+    assert (trained - before).abs().max() > 1e-2
+    with torch.no_grad():
+        expected = lm.model(input_ids=torch.tensor([[5, 6, 7]])).logits[0, -1]
+    assert torch.allclose(trained[0], expected, atol=1e-4)
+    other = LanguageModel.tiny(
+        ["go to a shelf and take the mug"] * 3, seed=1, width=16, layers=1, heads=2
+    )
+    lm.model.load_state_dict(other.model.state_dict())
+    assert torch.allclose(scores(lm), scores(other))
+
+
+@pytest.mark.parametrize(
+    "lengths", [[5], [TOKENS_PER_PASS + 1, 3, 3], [TOKENS_PER_PASS // 2] * 5, [3, 400, 2, 2]]
+)
+def test_rows_are_read_in_parts_that_fit(lengths):
+    parts = list(_parts(lengths))
+    assert [i for part in parts for i in range(part.start, part.stop)] == list(range(len(lengths)))
+    for part in parts:
+        rows = lengths[part]
+        assert len(rows) == 1 or max(rows) * len(rows) <= TOKENS_PER_PASS
