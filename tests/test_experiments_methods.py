@@ -6,13 +6,14 @@ from functools import partial
 import pytest
 
 from dreamgym_nb import loop
+from dreamgym_nb.backbone import Recipe, Stage
 from dreamgym_nb.errors import UserError
-from dreamgym_nb.experiments import scale, stages, trained
+from dreamgym_nb.experiments import joint, scale, stages, trained
 from dreamgym_nb.experiments.grid import METHODS as NAMES
 from dreamgym_nb.experiments.grid import VARIANTS, Run, select
 from dreamgym_nb.experiments.methods import METHODS, settings
 from dreamgym_nb.experiments.runner import Context, run_all
-from dreamgym_nb.experiments.scale import Scale, resolve
+from dreamgym_nb.experiments.scale import Plan, Scale, resolve
 from dreamgym_nb.experiments.store import Records, Stages
 from dreamgym_nb.grpo import GRPOSettings
 from dreamgym_nb.loop import Preparation
@@ -21,8 +22,8 @@ from dreamgym_nb.worlds import make_world
 
 TINY = Scale(
     preparation=Preparation(log_episodes=60, model_steps=2, agent_steps=2),
-    grpo=GRPOSettings(iterations=2, groups=1, group_size=8),
-    ppo=PPOSettings(iterations=2, groups=1, group_size=8),
+    grpo=GRPOSettings(iterations=1, groups=1, group_size=8),
+    ppo=PPOSettings(iterations=1, groups=1, group_size=8),
     small={"groups": 1, "group_size": 8},
     curriculum=None,
     sft={"epochs": 0.1},
@@ -119,7 +120,7 @@ def test_the_dream_takes_no_real_step_and_everything_is_counted(recorded):
         assert record["exam"]["real"]["episodes"] == 4 and record["exam"]["dream"]["episodes"] == 2
         assert record["start"] == start["exam"]
         assert record["fidelity"] == start["fidelity"]
-        assert [p["iteration"] for p in record["curve"][method]] == [0, 1, 2]
+        assert [p["iteration"] for p in record["curve"][method]] == [0, 1]
         assert record["curve"][method][0]["success"] == start["exam"]["real"]["success"]
         assert record["curve"][method][-1]["success"] == record["exam"]["real"]["success"]
         assert {"log", "experience model", "agent start", method, "exam"} == set(record["seconds"])
@@ -162,6 +163,26 @@ def test_another_preparation_is_another_stage(small, recorded):
         for p in (TINY.preparation, dataclasses.replace(TINY.preparation, log_episodes=61))
     ]
     assert place("prepared", keys[0]) != place("prepared", keys[1])
+
+
+def test_another_backbone_is_pretrained_once_part_by_part(small, recorded, monkeypatch):
+    tiny = Stage(catalogues=1, episodes=5, steps=1, tokens_per_batch=512)
+    recipe = Recipe(stages=(tiny, tiny))
+    shape = {"width": 8, "layers": 1, "heads": 1}
+    monkeypatch.setattr(stages, "RECIPES", {"shop": recipe})
+    monkeypatch.setattr(joint, "RECIPES", {"shop": recipe, "web": Recipe((tiny,), world="web")})
+    monkeypatch.setattr(joint, "ROUNDS", 2)
+    monkeypatch.setattr(stages, "BACKBONES", {"small": shape})
+    told = []
+    ctx = Context(Run("shop", "grpo_dream", 0, "small"), Stages(small / "stages"), told.append)
+    lm, name = stages.backbone_of(ctx, resolve(ctx.run), "shop")
+    assert lm.model.config.hidden_size == 8 and [t[-6:] for t in told] == ["1 of 2", "2 of 2"]
+    assert stages.backbone_of(ctx, resolve(ctx.run), "shop")[1] == name and len(told) == 2
+    every, other = stages.backbone_of(ctx, Plan(TINY, backbone="joint"), "shop")
+    assert len(told) == 2 + joint.ROUNDS and other != name
+    pages = [make_world(world, seed=0).reset(seed=0)[0] for world in ("shop", "web")]
+    cost = [[len(model.encode(page)) for page in pages] for model in (lm, every)]
+    assert cost[1][0] < 1.5 * cost[0][0] and cost[1][1] < cost[0][1] / 2, "words of both worlds"
 
 
 def test_an_interrupted_training_is_no_stage(small, recorded, monkeypatch):

@@ -60,10 +60,10 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "lambda_75": {"curriculum.share": 0.75},
         # Another rule for which tasks to take; "no_tasks" takes them uniformly.
         "band": {"curriculum": {"rule": "band"}},
-        # Where the agent of a transfer was trained.
-        "from_shop": {"source": "shop"},
-        "from_house": {"source": "house"},
-        "from_web": {"source": "web"},
+        # Where the agent of a transfer was trained; its backbone knows all worlds.
+        "from_shop": {"source": "shop", "backbone": "joint"},
+        "from_house": {"source": "house", "backbone": "joint"},
+        "from_web": {"source": "web", "backbone": "joint"},
     }
 )
 """What each variant changes; see `scale.resolve` for the names."""

@@ -23,6 +23,9 @@ BACKBONES: Mapping[str, Mapping[str, int]] = MappingProxyType(
 )
 """Other sizes of the backbone; otherwise they are made as the shipped one is."""
 
+JOINT = "joint"
+"""The backbone that knows every world, see `joint`."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -99,7 +102,7 @@ class Plan:
 
     Attributes:
         scale: sizes; the seed is in their parts.
-        backbone: ``""`` for the shipped one, else one of `BACKBONES`.
+        backbone: ``""`` for the shipped one, else one of `BACKBONES` or `JOINT`.
         source: for a transfer, the world whose dream the agent comes from.
     """
 

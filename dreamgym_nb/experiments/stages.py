@@ -14,17 +14,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from transformers.utils.logging import disable_progress_bar
+
 from dreamgym_nb import fidelity, loop
-from dreamgym_nb.backbone import RECIPES, SHIPPED, load_backbone, pretrain
+from dreamgym_nb.backbone import RECIPES, SHIPPED, Recipe, load_backbone, pretrain
 from dreamgym_nb.dream import start_as
 from dreamgym_nb.experience import Task, transitions_of
 from dreamgym_nb.experience_model import ExperienceModel
+from dreamgym_nb.experiments import joint
 from dreamgym_nb.experiments.runner import Context
-from dreamgym_nb.experiments.scale import BACKBONES, Plan, resolve
+from dreamgym_nb.experiments.scale import BACKBONES, JOINT, Plan, resolve
 from dreamgym_nb.experiments.store import Stage
 from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.loop import Prepared, evaluate
 from dreamgym_nb.replay_buffer import ReplayBuffer
+from dreamgym_nb.training import FitHistory
 from dreamgym_nb.worlds import World, collect_log, make_world
 from dreamgym_nb.worlds.vector import RealWorlds, VectorWorld
 
@@ -61,26 +65,36 @@ def backbone_of(ctx: Context, plan: Plan, world: str) -> tuple[LanguageModel, st
         lm = load_backbone(world)  # says what to do where there is none
         weights = (folder / "model.safetensors").read_bytes()
         return lm, hashlib.sha256(weights).hexdigest()[:16]
-    recipe = dataclasses.replace(RECIPES[world], **BACKBONES[plan.backbone])
-    begin: tuple[LanguageModel, int] | None = None
-    key: dict[str, Any] = {}
-    for number in range(1, len(recipe.stages) + 1):  # each stage of it is one of ours
-        part = dataclasses.replace(recipe, stages=recipe.stages[:number])
-        key = {"version": STAGES, "recipe": asdict(part)}
+    parts: list[Any] = joint.rounds()
+    train: Any = joint.pretrain
+    if plan.backbone != JOINT:
+        recipe = dataclasses.replace(RECIPES[world], **BACKBONES[plan.backbone])
+        lengths = range(1, len(recipe.stages) + 1)
+        parts = [dataclasses.replace(recipe, stages=recipe.stages[:n]) for n in lengths]
+        train = _next_stage
+    lm, keys = None, []
+    for part in parts:  # each of them is a stage of ours
+        keys.append(asdict(part))
 
-        def make(folder: Path, part=part, begin=begin) -> dict[str, Any]:
-            ctx.say(f"pre-trains the {plan.backbone} backbone, stage {len(part.stages)}")
-            lm, histories = pretrain(part, begin=begin)
-            if histories[-1].interrupted:
+        def make(folder: Path, part: Any = part, lm: LanguageModel | None = lm) -> dict[str, Any]:
+            ctx.say(f"pre-trains the {plan.backbone} backbone, part {len(keys)} of {len(parts)}")
+            lm, history = train(part, lm)
+            if history.interrupted:
                 raise KeyboardInterrupt
             lm.save(folder / "model")
-            return {"minutes": histories[-1].seconds[-1] / 60, "parameters": lm.parameters}
+            return {"minutes": history.seconds[-1] / 60, "parameters": lm.parameters}
 
-        stage = ctx.stages.stage("backbone", key, make)
-        begin = (LanguageModel.load(stage.folder / "model"), number)
-    assert begin is not None  # a recipe has a stage
-    name = ctx.stages.place("backbone", key).name
-    return begin[0], name
+        stage = ctx.stages.stage("backbone", {"version": STAGES, "parts": keys}, make)
+        lm = LanguageModel.load(stage.folder / "model")
+    assert lm is not None  # there is a part
+    return lm, stage.folder.name
+
+
+def _next_stage(recipe: Recipe, lm: LanguageModel | None) -> tuple[LanguageModel, FitHistory]:
+    """The last stage of a recipe, by a model that has passed those before it."""
+    begin = None if lm is None else (lm, len(recipe.stages) - 1)
+    trained, histories = pretrain(recipe, begin=begin)
+    return trained, histories[-1]
 
 
 def prepare(ctx: Context, plan: Plan | None = None, world: str | None = None) -> Ready:
@@ -91,6 +105,7 @@ def prepare(ctx: Context, plan: Plan | None = None, world: str | None = None) ->
         plan: of the preparation; the run's own when omitted.
         world: in which; the run's own when omitted.
     """
+    disable_progress_bar()  # of the library, for each file: they would bury the lines told
     world = world or ctx.run.world
     plan = plan or resolve(ctx.run)
     sizes, seed = plan.scale.preparation, ctx.run.seed
