@@ -205,6 +205,7 @@ class ExperienceModel:
         share: float = 1.0,
         seed: int = 0,
         hidden: Callable[[str, str], bool] | None = None,
+        beside: Sequence[Sample] = (),
         progress: Callable[[int, int, float], None] | None = None,
     ) -> FitHistory:
         """Minimise Eq. 5 on real transitions; see `training.fit` for the options.
@@ -219,6 +220,7 @@ class ExperienceModel:
                 The memories stay those of the buffer.
             hidden: see there too.
             seed: of the choice and the order of the samples.
+            beside: samples that the same network is to learn too, those of M_task.
             progress: called with (step, steps, loss) after each update.
         """
         taken = some_of((t.trajectory for t in transitions), share, seed)
@@ -227,7 +229,7 @@ class ExperienceModel:
         self._answers.clear()
         return fit(
             self.lm,
-            samples,
+            [*samples, *beside],
             steps=steps,
             learning_rate=learning_rate,
             tokens_per_batch=tokens_per_batch,

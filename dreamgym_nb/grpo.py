@@ -152,12 +152,27 @@ def uniform_tasks(tasks: Sequence[Task]) -> PickTasks:
     return pick
 
 
+def is_spent(budget: int | None, history: RLHistory) -> bool:
+    """Whether one more iteration, as long as the longest so far, would go beyond the budget.
+
+    The first iteration is always run: nothing tells before how long it will be.
+
+    Args:
+        budget: the most transitions; None for no limit.
+        history: the iterations so far, at least one.
+    """
+    so_far = [0, *history.column("transitions")]
+    longest = max(b - a for a, b in zip(so_far, so_far[1:], strict=False))
+    return budget is not None and so_far[-1] + longest > budget
+
+
 def train_grpo(
     lm: LanguageModel,
     make_worlds: Callable[[int], VectorWorld],
     pick_tasks: PickTasks,
     settings: GRPOSettings,
     on_iteration: OnIteration | None = None,
+    budget: int | None = None,
 ) -> RLHistory:
     """Improve the policy `lm` in place by GRPO on rollouts in `make_worlds`.
 
@@ -171,12 +186,14 @@ def train_grpo(
         settings: see `GRPOSettings`.
         on_iteration: called after each update with its record and episodes;
             it may add to ``record.extra``.
+        budget: the most transitions, see `is_spent`.
 
     Returns:
         The history, one record for each iteration.
     """
     history = RLHistory()
     glue = _Glue(lm, make_worlds, pick_tasks, settings, history, on_iteration)
+    glue.budget = budget
     try:
         with _quiet():
             _trainer(lm, glue, settings).train()
@@ -197,6 +214,7 @@ class _Glue:
         self.rng = np.random.default_rng([settings.seed, 11])
         self.generator = torch.Generator(device=lm.device).manual_seed(settings.seed)
         self.episodes: list[Episode] = []
+        self.budget: int | None = None
         self.transitions, self.aside, self.start = 0, 0.0, time.perf_counter()
 
     def rollout(self, prompts: list[str], trainer: Any) -> dict[str, list[Any]]:
@@ -277,6 +295,7 @@ def _trainer(lm: LanguageModel, glue: _Glue, s: GRPOSettings) -> Any:
             if state.global_step and state.global_step % s.minibatches == 0 and "loss" in logs:
                 glue.end_of_step({k: float(np.mean(v)) for k, v in self.logs.items()})
                 self.logs.clear()
+                control.should_training_stop |= is_spent(glue.budget, glue.history)
 
     args = GRPOConfig(
         output_dir=os.path.join(os.path.expanduser("~"), ".cache", "dreamgym", "trl"),

@@ -1,7 +1,9 @@
 """The closed loop: log → experience model → RL in the dream → the real world (Section 3).
 
 `prepare` is step A: collect an offline log, train M_exp and the agent's start
-on it.  `dream_rl` is step B: RL on dreamed rollouts while the buffer grows.
+on it.  `dream_rl` is step B: RL on dreamed rollouts while the buffer grows and the
+curriculum writes tasks.  `real_rl` is the same RL in the real world: the baseline
+from the agent's start, and step C, sim-to-real (S2R), after the dream.
 `evaluate` asks the real world, and only counts; nothing is learned from it.
 """
 
@@ -16,6 +18,7 @@ import torch
 
 from dreamgym_nb.agent import imitate
 from dreamgym_nb.backbone import load_backbone
+from dreamgym_nb.curriculum import Curriculum
 from dreamgym_nb.dream import DreamWorld, start_from
 from dreamgym_nb.experience import Task, Trajectory, Transition, transitions_of
 from dreamgym_nb.experience_model import UNREADABLE, ExperienceModel
@@ -23,6 +26,7 @@ from dreamgym_nb.grpo import (
     GRPOSettings,
     IterationRecord,
     OnIteration,
+    PickTasks,
     RLHistory,
     train_grpo,
     uniform_tasks,
@@ -30,9 +34,13 @@ from dreamgym_nb.grpo import (
 from dreamgym_nb.hindsight import relabel
 from dreamgym_nb.intervals import wilson
 from dreamgym_nb.language_model import LanguageModel
+from dreamgym_nb.ppo import PPOSettings, train_ppo
 from dreamgym_nb.prompts import Format
 from dreamgym_nb.replay_buffer import ReplayBuffer
 from dreamgym_nb.rollout import Episode, rollout
+from dreamgym_nb.task_writer import begin_as_seed, task_samples
+from dreamgym_nb.training import Sample
+from dreamgym_nb.value import ValueHead
 from dreamgym_nb.worlds import World, collect_log
 from dreamgym_nb.worlds.vector import RealWorlds, VectorWorld
 
@@ -49,6 +57,8 @@ class Preparation:
             the last see `ExperienceModel.without_easy`.
         hindsight: judged steps under other tasks, for each judged step, see
             `hindsight.relabel`.
+        task_samples: how many samples teach the same network to write tasks (M_task); with
+            0, no curriculum can use it.
         agent_steps, agent_rate: imitation that gives the agent its start.
         format: which parts of Eq. 4 the experience model uses.
         seed: of log and training.
@@ -59,6 +69,7 @@ class Preparation:
     model_rate: float = 1.5e-3
     model_easy: float = 0.5
     hindsight: float = 0.0
+    task_samples: int = 0
     agent_steps: int = 30
     agent_rate: float = 3e-4
     format: Format = field(default_factory=Format)
@@ -109,7 +120,7 @@ class Prepared:
             seed: of what is sampled.
             start: first observation of a task; read off the log when omitted.
         """
-        start = start or start_from(self.log)
+        start = begin_as_seed(start or start_from(self.log))
         generator = torch.Generator(device=self.model.lm.device).manual_seed(seed)
 
         def make(n: int) -> VectorWorld:
@@ -164,6 +175,7 @@ def prepare(
         easy=sizes.model_easy,
         hidden=world.hidden,
         seed=sizes.seed,
+        beside=_task_samples(model.lm, log, sizes),
         progress=progress("experience model") if progress else None,
     )
     lap("experience model")
@@ -180,25 +192,66 @@ def prepare(
     return Prepared(world, log, model, agent, seconds)
 
 
+def _task_samples(
+    lm: LanguageModel, log: Sequence[Trajectory], sizes: Preparation
+) -> Sequence[Sample]:
+    n = sizes.task_samples
+    return task_samples(lm, log, n, seed=sizes.seed) if n else ()
+
+
+RLSettings = GRPOSettings | PPOSettings
+
+
+def train_rl(
+    agent: LanguageModel,
+    make_worlds: Callable[[int], VectorWorld],
+    pick_tasks: PickTasks,
+    settings: RLSettings,
+    on_iteration: OnIteration | None = None,
+    value_head: ValueHead | None = None,
+    budget: int | None = None,
+) -> RLHistory:
+    """RL by the algorithm that the settings are for; see `train_grpo` and `train_ppo`.
+
+    Args:
+        agent: the policy, trained in place.
+        make_worlds: gives a vector world of so many rows, real or dreamed.
+        pick_tasks: the tasks of an iteration.
+        settings: `GRPOSettings` or `PPOSettings`.
+        on_iteration: called after each update with its record and episodes.
+        value_head: PPO's, trained in place; a new one when omitted.
+        budget: the most transitions, see `grpo.is_spent`; no limit when omitted.
+    """
+    if isinstance(settings, PPOSettings):
+        return train_ppo(agent, make_worlds, pick_tasks, settings, on_iteration, value_head, budget)
+    return train_grpo(agent, make_worlds, pick_tasks, settings, on_iteration, budget)
+
+
 def dream_rl(
     prepared: Prepared,
     agent: LanguageModel,
-    settings: GRPOSettings,
+    settings: RLSettings,
     *,
     grow: bool = True,
+    curriculum: Curriculum | PickTasks | None = None,
+    value_head: ValueHead | None = None,
     on_iteration: OnIteration | None = None,
 ) -> RLHistory:
-    """Step B: GRPO on dreamed rollouts; no real transition is taken.
+    """Step B: RL on dreamed rollouts; no real transition is taken.
 
     Args:
         prepared: experience model, log and world (for its fold and tasks).
         agent: the policy, trained in place.
-        settings: of GRPO.
+        settings: of GRPO or PPO.
         grow: whether dreamed transitions join the replay buffer; what was
             unreadable, or made up about something hidden, never does.
+        curriculum: picks the tasks of each iteration, and is shown its episodes if it has
+            a method ``observe``; uniform over the training tasks when omitted.
+        value_head: PPO's, see `train_ppo`.
         on_iteration: see `grpo.train_grpo`.
     """
     hidden = prepared.world.hidden
+    observe = getattr(curriculum, "observe", None)
 
     def sound(t: Transition) -> bool:
         return t.observation != UNREADABLE.observation and not hidden(t.state, t.action)
@@ -208,15 +261,48 @@ def dream_rl(
             dreamed = [t for t in transitions_of(e.trajectory for e in episodes) if sound(t)]
             record.extra["new_memories"] = prepared.model.buffer.add(dreamed)
         record.extra["generated"] = prepared.model.generated
+        if observe is not None:
+            observe(episodes, settings.group_size)
         if on_iteration is not None:
             on_iteration(record, episodes)
 
-    return train_grpo(
+    return train_rl(
         agent,
         prepared.dreams(seed=settings.seed),
-        uniform_tasks(prepared.world.tasks("train")),
+        curriculum or uniform_tasks(prepared.world.tasks("train")),
         settings,
         after,
+        value_head,
+    )
+
+
+def real_rl(
+    world: World,
+    agent: LanguageModel,
+    settings: RLSettings,
+    *,
+    budget: int | None = None,
+    value_head: ValueHead | None = None,
+    on_iteration: OnIteration | None = None,
+) -> RLHistory:
+    """RL in the real world: the baseline, or after the dream step C, sim-to-real.
+
+    Args:
+        world: counts each step, `World.real_steps`.
+        agent: the policy, trained in place: the agent's start, or what the dream made of it.
+        settings: of GRPO or PPO.
+        budget: the most real transitions, see `grpo.is_spent`; no limit when omitted.
+        value_head: PPO's; that of the dream goes on with what it learned there.
+        on_iteration: see `grpo.train_grpo`.
+    """
+    return train_rl(
+        agent,
+        lambda n: RealWorlds(world, n),
+        uniform_tasks(world.tasks("train")),
+        settings,
+        on_iteration,
+        value_head,
+        budget,
     )
 
 

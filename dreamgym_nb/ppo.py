@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from dreamgym_nb.errors import UserError
-from dreamgym_nb.grpo import WARM_UP, OnIteration, PickTasks, RLHistory, record_of
+from dreamgym_nb.grpo import WARM_UP, OnIteration, PickTasks, RLHistory, is_spent, record_of
 from dreamgym_nb.grpo_loss import clipped_gain
 from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.ppo_batch import Batch, gather
@@ -234,6 +234,7 @@ def train_ppo(
     settings: PPOSettings,
     on_iteration: OnIteration | None = None,
     value_head: ValueHead | None = None,
+    budget: int | None = None,
 ) -> RLHistory:
     """Improve the policy `lm` in place by PPO on rollouts in `make_worlds`.
 
@@ -249,6 +250,7 @@ def train_ppo(
             it may add to ``record.extra``.
         value_head: trained in place; pass the same one again to go on with what it
             learned, as from the dream to the real world.  A new one when omitted.
+        budget: the most transitions, see `grpo.is_spent`.
 
     Returns:
         The history, one record for each iteration.  Its ``extra`` holds
@@ -294,6 +296,8 @@ def train_ppo(
             if on_iteration is not None:
                 on_iteration(record, episodes)
                 aside += time.perf_counter() - now
+            if is_spent(budget, history):
+                break
     except KeyboardInterrupt:
         history.interrupted = True
         done = len(history.iterations)

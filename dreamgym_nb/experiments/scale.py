@@ -60,20 +60,27 @@ class Scale:
     dpo: Mapping[str, Any] = field(default_factory=dict)
 
 
+TASK_SAMPLES = 1000  # they teach M_task; M_exp's fidelity is the same with and without them
+
+
+def _prepared(world: str) -> Preparation:
+    return dataclasses.replace(PREPARATIONS[world], task_samples=TASK_SAMPLES)
+
+
 SCALES = {
     "shop": Scale(
-        preparation=PREPARATIONS["shop"],
-        grpo=GRPOSettings(iterations=30),
-        ppo=PPOSettings(iterations=30),
+        preparation=_prepared("shop"),
+        grpo=GRPOSettings(iterations=20),
+        ppo=PPOSettings(iterations=20),
         small={"groups": 8},
-        real_budget=30_000,
-        small_budget=2_500,
-        exam=(200, 4),
+        real_budget=20_000,
+        small_budget=1_900,
+        exam=(200, 2),
         look=200,
         every=5,
     ),
     "house": Scale(
-        preparation=PREPARATIONS["house"],
+        preparation=_prepared("house"),
         grpo=GRPOSettings(iterations=20, minibatches=2),
         ppo=PPOSettings(iterations=20),
         small={"groups": 4},
@@ -83,7 +90,7 @@ SCALES = {
         look=60,
     ),
     "web": Scale(
-        preparation=PREPARATIONS["web"],
+        preparation=_prepared("web"),
         grpo=GRPOSettings(iterations=20),
         ppo=PPOSettings(iterations=20),
         small={"groups": 4},
