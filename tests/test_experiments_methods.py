@@ -2,38 +2,51 @@
 
 import dataclasses
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from dreamgym_nb import loop
 from dreamgym_nb.backbone import Recipe, Stage
 from dreamgym_nb.errors import UserError
-from dreamgym_nb.experiments import joint, scale, stages, trained
+from dreamgym_nb.experiments import grid, joint, scale, stages, trained
 from dreamgym_nb.experiments.grid import METHODS as NAMES
 from dreamgym_nb.experiments.grid import VARIANTS, Run, select
 from dreamgym_nb.experiments.methods import METHODS, settings
 from dreamgym_nb.experiments.runner import Context, run_all
 from dreamgym_nb.experiments.scale import Plan, Scale, resolve
 from dreamgym_nb.experiments.store import Records, Stages
-from dreamgym_nb.grpo import GRPOSettings
+from dreamgym_nb.grpo import GRPOSettings, IterationRecord, RLHistory
 from dreamgym_nb.loop import Preparation
 from dreamgym_nb.ppo import PPOSettings
 from dreamgym_nb.worlds import make_world
+from dreamgym_nb.worlds.vector import RealWorlds
 
 TINY = Scale(
     preparation=Preparation(log_episodes=60, model_steps=2, agent_steps=2),
     grpo=GRPOSettings(iterations=1, groups=1, group_size=8),
     ppo=PPOSettings(iterations=1, groups=1, group_size=8),
-    small={"groups": 1, "group_size": 8},
+    small={"groups": 2},
     curriculum=None,
     sft={"epochs": 0.1},
     dpo={"epochs": 0.1},
-    real_budget=400,
+    real_budget=1300,
     small_budget=100,
     exam=(2, 2),
     look=1,
     every=1,
 )
+
+
+def push(agent):
+    """Change an agent a little; the sum of the weights that change before it."""
+    weights = next(agent.model.parameters())
+    with torch.no_grad():
+        before = float(weights.sum())
+        weights += 0.01
+    return before
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +64,17 @@ def small(patched, tmp_path_factory, actor):
     patched.setattr(stages, "HELD_OUT", 4)
     for module in (stages, trained):  # short episodes: a model that knows nothing writes long ones
         patched.setattr(module, "make_world", partial(make_world, max_steps=5))
+    dream_rl = loop.dream_rl
+
+    def pushed(prepared, agent, settings, **more):
+        """Nothing succeeds in this dream, so nothing is learned: let something be."""
+        history = dream_rl(prepared, agent, settings, **more)
+        push(agent)
+        if more.get("value_head") is not None:
+            more["value_head"].weight.data.fill_(0.5)
+        return history
+
+    patched.setattr(loop, "dream_rl", pushed)
     patched.setattr(stages, "load_backbone", lambda world: actor.copy())
     return home
 
@@ -73,10 +97,10 @@ def test_every_method_of_the_grid_can_be_run_and_every_run_has_settings():
         assert settings(run) == settings(dataclasses.replace(run, seed=run.seed + 1))
 
 
-def test_the_small_budget_is_well_below_a_tenth():
+def test_the_small_budget_is_below_a_tenth():
     """The large one is not used up to the last step, and the share counts what was taken."""
     for sizes in scale.SCALES.values():
-        assert sizes.small_budget * 12 <= sizes.real_budget
+        assert sizes.small_budget * 10 < sizes.real_budget
 
 
 def test_a_variant_changes_what_it_names_and_nothing_else():
@@ -154,6 +178,73 @@ def test_a_stage_put_together_again_is_the_same_as_what_prepare_left(recorded, s
         assert all(a.equal(b) for a, b in pairs)
     asked = ready.prepared.model
     assert asked.asked == asked.generated == 0, "measuring is done by another model"
+
+
+@pytest.fixture
+def practice(monkeypatch):
+    """RL in the real world that takes one episode and pushes the agent a little."""
+    calls, heads = [], []
+
+    def real_rl(world, agent, settings, *, budget, on_iteration, value_head=None):
+        loop.evaluate(agent, lambda n: RealWorlds(world, n), world.tasks("train")[:1])
+        calls.append((settings, budget, push(agent)))
+        assert (value_head is not None) == isinstance(settings, PPOSettings)
+        if value_head is not None:
+            heads.append(value_head.weight.detach().clone())
+        record = IterationRecord(1, 0.5, 3.0, 0.0, 0.0, 0.0, transitions=world.real_steps)
+        on_iteration(record, [])
+        return RLHistory([record])
+
+    monkeypatch.setattr(loop, "real_rl", real_rl)
+    return SimpleNamespace(calls=calls, heads=heads)
+
+
+def test_s2r_goes_on_from_the_dream_and_pays_the_small_budget(recorded, small, practice):
+    records, run = Records(small / "more"), Run("shop", "grpo_s2r", 0)
+    others = [Run("shop", f"grpo_{name}", 0) for name in ("real", "real_small")]
+    run_all([run, *others], METHODS, records, stages=small / "stages", jobs=1, say=print)
+    (_, one, s2r), (_, two, real), (_, three, scratch) = practice.calls
+    assert (one, two, three) == (100, 1300, 100)
+    assert practice.calls[0][0].groups == practice.calls[2][0].groups == 2
+    assert practice.calls[0][0].iterations > 1000, "the budget ends it"
+    assert real == scratch != s2r, "from the start, and from the dream's agent"
+    record, dream = records.load(run), recorded[Run("shop", "grpo_dream", 0)]
+    assert 0 < record["transitions"]["real"] <= 5
+    assert record["transitions"]["dreamed"] == dream["transitions"]["dreamed"]
+    assert list(record["curve"]) == ["grpo_dream", "grpo_s2r"]
+    assert record["curve"]["grpo_dream"] == dream["curve"]["grpo_dream"]
+    assert record["curve"]["grpo_s2r"][0]["success"] == dream["exam"]["real"]["success"]
+    assert record["start"] == dream["start"] and "dream" not in record["exam"]
+    assert {"grpo_dream", "grpo_s2r"} < set(record["seconds"])
+    assert list(records.load(others[1])["curve"]) == ["grpo_small"]
+
+
+def test_ppo_keeps_its_value_head_from_the_dream_on(recorded, small, practice):
+    records, runs = Records(small / "ppo"), [Run("shop", f"ppo_{n}", 0) for n in ("s2r", "real")]
+    run_all(runs, METHODS, records, stages=small / "stages", jobs=1, say=print)
+    (folder,) = (small / "stages").glob("ppo_dream-*")
+    kept = load_file(folder / trained.VALUE_HEAD)["weight"]
+    assert kept.any() and practice.heads[0].equal(kept) and not practice.heads[1].any()
+    counts = records.load(runs[0])["transitions"]
+    assert counts["real"] <= 5 < counts["dreamed"]
+
+
+def test_a_transferred_agent_is_examined_before_and_after_its_dream(
+    recorded, small, practice, monkeypatch
+):
+    """The shop stands in for both worlds here; the agents are those of its dream."""
+    monkeypatch.setattr(grid, "VARIANTS", {"": {}, "from_shop": {"source": "shop"}})
+    records, run = Records(small / "moved"), Run("shop", "transfer", 0, "from_shop")
+    run_all([run], METHODS, records, stages=small / "stages", jobs=1, say=print)
+    record = records.load(run)
+    start, dream = recorded[Run("shop", "start", 0)], recorded[Run("shop", "grpo_dream", 0)]
+    moved = record["transfer"]
+    assert moved["before"]["zero_shot"] == start["exam"]["real"]
+    assert moved["after"]["zero_shot"] == dream["exam"]["real"]
+    assert moved["after"]["few"] == record["exam"]["real"]
+    assert [budget for _, budget, _ in practice.calls] == [100, 100]
+    assert practice.calls[0][2] != practice.calls[1][2], "two agents"
+    assert 0 < record["transitions"]["real"] <= 5 and record["source"] == "shop"
 
 
 def test_another_preparation_is_another_stage(small, recorded):

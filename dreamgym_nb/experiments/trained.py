@@ -6,12 +6,15 @@ A stage keeps the agent's weights and all that was measured: looks on the way
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from safetensors.torch import load_file, save_file
 
 from dreamgym_nb import loop
 from dreamgym_nb.experiments.runner import Context
@@ -23,11 +26,14 @@ from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.loop import evaluate
 from dreamgym_nb.ppo import PPOSettings
 from dreamgym_nb.rollout import Episode
+from dreamgym_nb.value import ValueHead
 from dreamgym_nb.worlds import make_world
 
 Settings = GRPOSettings | PPOSettings
 OnIteration = Callable[[IterationRecord, list[Episode]], None]
-Train = Callable[[LanguageModel, OnIteration], tuple[RLHistory, dict[str, Any]]]
+Train = Callable[[LanguageModel, OnIteration, Path], tuple[RLHistory, dict[str, Any]]]
+
+VALUE_HEAD = "value.safetensors"
 
 
 def improve(
@@ -51,7 +57,8 @@ def improve(
         plan: sizes of exam and looks.
         begin: the agent to go on from; a copy of it is trained.
         first: its exam, the first point of the curve.
-        train: does the training; returns its history, and what else is to be kept:
+        train: does the training, given the agent, what to call after each iteration and the
+            folder of the stage; returns its history, and what else is to be kept:
             the transitions at least.
         dream: whether to examine in the dream too, as it is after the training.
     """
@@ -70,7 +77,7 @@ def improve(
                 told += f"; real test {now['success']:.2f}"
             ctx.say(told)
 
-        history, told = train(agent, after)
+        history, told = train(agent, after, folder)
         if history.interrupted:
             raise KeyboardInterrupt
         start = time.perf_counter()
@@ -126,13 +133,22 @@ def dreamed(ctx: Context, ready: Ready, plan: Plan, algorithm: str) -> Stage:
         "measured": [plan.scale.exam, plan.scale.look, plan.scale.every],
     }
 
-    def train(agent: LanguageModel, after: OnIteration) -> tuple[RLHistory, dict[str, Any]]:
+    def train(
+        agent: LanguageModel, after: OnIteration, folder: Path
+    ) -> tuple[RLHistory, dict[str, Any]]:
         prepared = ready.prepared
         paid, generated = prepared.world.real_steps, prepared.model.generated
         unreadable = prepared.model.unreadable
         picks = None if options is None else _curriculum(ready, options, settings.seed)
-        more = {} if picks is None else {"curriculum": picks}
-        history = loop.dream_rl(prepared, agent, settings, on_iteration=after, **more)
+        with _value_head(settings, agent, folder) as head:
+            history = loop.dream_rl(
+                prepared,
+                agent,
+                settings,
+                curriculum=picks,
+                value_head=head,
+                on_iteration=after,
+            )
         counts = {
             "real": prepared.world.real_steps - paid,  # the world's own count; it must be 0
             "dreamed": history.iterations[-1].transitions if history.iterations else 0,
@@ -146,6 +162,21 @@ def dreamed(ctx: Context, ready: Ready, plan: Plan, algorithm: str) -> Stage:
     first = start_exam(ctx, ready, plan).info
     agent = ready.prepared.agent
     return improve(ctx, f"{algorithm}_dream", key, ready, plan, agent, first, train, dream=True)
+
+
+@contextlib.contextmanager
+def _value_head(
+    settings: Settings, agent: LanguageModel, folder: Path, before: Stage | None = None
+) -> Iterator[ValueHead | None]:
+    """PPO's value head, that of the stage before if there is one; kept when training is done."""
+    if not isinstance(settings, PPOSettings):
+        yield None
+        return
+    head = ValueHead.on(agent)
+    if before is not None:
+        head.load_state_dict(load_file(before.folder / VALUE_HEAD))
+    yield head
+    save_file(head.state_dict(), folder / VALUE_HEAD)
 
 
 def _curriculum(ready: Ready, options: Mapping[str, Any], seed: int) -> Any:
@@ -191,9 +222,14 @@ def practised(
         "measured": [plan.scale.exam, plan.scale.look, plan.scale.every],
     }
 
-    def train(agent: LanguageModel, after: OnIteration) -> tuple[RLHistory, dict[str, Any]]:
+    def train(
+        agent: LanguageModel, after: OnIteration, folder: Path
+    ) -> tuple[RLHistory, dict[str, Any]]:
         world = make_world(ready.prepared.world.name, seed=ctx.run.seed)
-        history = loop.real_rl(world, agent, settings, budget=budget, on_iteration=after)
+        with _value_head(settings, agent, folder, before) as head:
+            history = loop.real_rl(
+                world, agent, settings, budget=budget, value_head=head, on_iteration=after
+            )
         return history, {"transitions": {"real": world.real_steps}}
 
     if before is None:
@@ -265,7 +301,9 @@ def visited(
         "zero_shot", key, lambda folder: examine(ready, plan, agent, dream=False)
     )
 
-    def train(agent: LanguageModel, after: OnIteration) -> tuple[RLHistory, dict[str, Any]]:
+    def train(
+        agent: LanguageModel, after: OnIteration, folder: Path
+    ) -> tuple[RLHistory, dict[str, Any]]:
         world = make_world(ready.prepared.world.name, seed=ctx.run.seed)
         history = loop.real_rl(world, agent, settings, budget=budget, on_iteration=after)
         return history, {"transitions": {"real": world.real_steps}}
