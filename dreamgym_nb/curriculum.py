@@ -40,7 +40,7 @@ EASY, INFEASIBLE = "too easy", "not feasible"
 
 FAINT = 0.01  # weight of a pool task whose last rollouts agreed: it is to be tried once more
 
-Write = Callable[[Sequence[Sequence[Task]]], Sequence[str | None]]
+Write = Callable[[Sequence[tuple[Sequence[Task], str]]], Sequence[str | None]]
 
 
 # ---- V_τ ----------------------------------------------------------------------------------------
@@ -61,12 +61,16 @@ class Judged:
         value: V_τ, of its own rollouts or of its cluster's.
         success: mean reward of the same rollouts.
         rollouts: how many these are.
+        seen: the state in which its best rollout ended, before the last action.
+        best: reward of that rollout.
     """
 
     task: Task
     value: float
     success: float
     rollouts: int
+    seen: str
+    best: float
 
 
 def judge_tasks(
@@ -82,23 +86,22 @@ def judge_tasks(
         group_size: rollouts of each task.
         cluster_size: mean number of tasks in a cluster, where group_size is 1.
     """
-    tasks: dict[str, Task] = {}
-    rewards: dict[str, list[float]] = defaultdict(list)
+    rolled: dict[str, list[Trajectory]] = defaultdict(list)
     for episode in episodes:
-        task = episode.trajectory.task
-        tasks[task.id] = task
-        rewards[task.id].append(episode.trajectory.reward)
+        rolled[episode.trajectory.task.id].append(episode.trajectory)
+    tasks = {id: some[0].task for id, some in rolled.items()}
     cluster = dict(zip(tasks, range(len(tasks)), strict=True))  # each its own
     if group_size == 1:
         labels = cluster_tasks(list(tasks.values()), max(1, len(tasks) // cluster_size))
         cluster = dict(zip(tasks, labels, strict=True))
     pooled: dict[int, list[float]] = defaultdict(list)
     for id, label in cluster.items():
-        pooled[label] += rewards[id]
+        pooled[label] += [t.reward for t in rolled[id]]
     judged = []
     for id, task in tasks.items():
-        r = pooled[cluster[id]]
-        judged.append(Judged(task, value_spread(r), sum(r) / len(r), len(r)))
+        r, best = pooled[cluster[id]], max(rolled[id], key=lambda t: t.reward)
+        seen = best.transitions[-1].state
+        judged.append(Judged(task, value_spread(r), sum(r) / len(r), len(r), seen, best.reward))
     return judged
 
 
@@ -131,7 +134,8 @@ class Curriculum:
 
     Args:
         tasks: the training tasks.
-        writer: M_task, see `task_writer.TaskWriter`: an instruction for each list of seeds.
+        writer: M_task, see `task_writer.TaskWriter`: an instruction for each list of seeds and
+            the state in which the first of them was solved.
         filter: says why a written task may not join, see `task_filter.TaskFilter`.
         share: λ, the most that written tasks may be of an iteration, in [0, 1]; at 0
             none is written and tasks are drawn as by `grpo.uniform_tasks`.
@@ -157,7 +161,7 @@ class Curriculum:
         writer: Write,
         filter: TaskFilter,
         share: float = 0.25,
-        m: int = 2,
+        m: int = 3,
         candidates: int = 16,
         best: int = 8,
         patience: int = 2,
@@ -173,7 +177,6 @@ class Curriculum:
         self._uniform = uniform_tasks(tasks)
         self.pool: dict[str, Task] = {}
         self.value: dict[str, float] = {}
-        self._mixed: dict[str, Task] = {}  # tasks whose last V_τ was above 0
         self._agreed: Counter[str] = Counter()  # how often V_τ was 0 since it was not
         self.accepted: list[Task] = []
         self._written = 0
@@ -216,10 +219,12 @@ class Curriculum:
         for j in judged:
             self._judged[is_written(j.task)].append(j)
             self._remember(j)
-        best = sorted((j for j in judged if j.value > 0), key=lambda j: -j.value)[: self.best]
+        # Of equal ones (those of a cluster) first what succeeded: it shows what can be had.
+        mixed = sorted((j for j in judged if j.value > 0), key=lambda j: (-j.value, -j.best))
+        best = mixed[: self.best]
         if not best or not self.share:
             return []
-        return self._vary([best[i % len(best)].task for i in range(self.candidates)])
+        return self._vary([best[i % len(best)] for i in range(self.candidates)])
 
     def _remember(self, j: Judged) -> None:
         id = j.task.id
@@ -227,19 +232,17 @@ class Curriculum:
             return
         self.value[id] = j.value
         if j.value > 0:
-            self._mixed[id] = j.task
             self._agreed.pop(id, None)
             return
-        self._mixed.pop(id, None)
         self._agreed[id] += 1
         if id in self.pool and self._agreed[id] >= self.patience:
             del self.pool[id]
             self._retired[EASY if j.success > 0 else INFEASIBLE] += 1
 
-    def _vary(self, tasks: Sequence[Task]) -> list[Task]:
-        seeds = [[*self._companions(task), task] for task in tasks]
+    def _vary(self, best: Sequence[Judged]) -> list[Task]:
+        asked = [([j.task, *self._companions(j.task)], j.seen) for j in best]
         joined = []
-        for some, instruction in zip(seeds, self.writer(seeds), strict=True):
+        for (some, _), instruction in zip(asked, self.writer(asked), strict=True):
             self._written += 1
             task = None
             if instruction is not None:
@@ -251,27 +254,26 @@ class Curriculum:
             self.accepted.append(task)
             self.filter.add(task)
             self.pool[task.id] = task
-            self.value[task.id] = self.value[some[-1].id]
+            self.value[task.id] = self.value[some[0].id]
             joined.append(task)
         return joined
 
     def _companions(self, task: Task) -> list[Task]:
-        """Up to m − 1 further seeds, the likest last: tasks like this one, of which V_τ > 0."""
+        """Up to m − 1 further seeds: the tasks most like this one, none with V_τ = 0."""
         if self.m == 1:
             return []
         start, likeness = self.filter.start, self.filter.likeness
         others = [
             t
-            for t in self._mixed.values()
-            if t.instruction != task.instruction and start(t) == start(task)
+            for t in [*self.tasks, *self.pool.values()]
+            if self.value.get(t.id, 1.0) > 0
+            and t.instruction != task.instruction
+            and start(t) == start(task)
         ]
         if not others:
             return []
         cosines = likeness([task.instruction], [t.instruction for t in others])[0]
-        near = [
-            i for i in np.argsort(cosines, kind="stable") if cosines[i] >= self.filter.near_enough
-        ]
-        return [others[i] for i in near[-(self.m - 1) :]]
+        return [others[i] for i in np.argsort(cosines, kind="stable")[-(self.m - 1) :]]
 
     # ---- the books --------------------------------------------------------------------
 
@@ -309,8 +311,9 @@ def curriculum_for(
     world: World,
     log: Sequence[Trajectory],
     *,
-    temperature: float = 1.0,
+    temperature: float = 0.7,
     seed: int = 0,
+    grounded: bool = True,
     **options: Any,
 ) -> Curriculum:
     """The curriculum of a world: its training tasks, and what M_task makes of them.
@@ -321,12 +324,13 @@ def curriculum_for(
         log: its offline log, which shows how episodes begin.
         temperature: of the writing, see `task_writer.TaskWriter`.
         seed: of the writing.
+        grounded: whether M_task reads where a seed was solved; as it was trained.
         options: of `Curriculum`, such as ``share`` and ``m``.
     """
     start, tasks = start_from(log), world.tasks("train")
     return Curriculum(
         tasks,
-        TaskWriter(lm, start, temperature, seed),
+        TaskWriter(lm, temperature, seed, grounded),
         TaskFilter(tasks, world.tasks("test"), start, asks_as_test(world)),
         **options,
     )

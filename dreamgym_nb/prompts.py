@@ -6,8 +6,8 @@ Four formats, all plain text:
 * the experience model's prompt, the right-hand side of Eq. 4: memories, task,
   history, state, action;
 * its target: reasoning, next observation, reward, done;
-* the task generator's prompt, Eq. 6: where an episode begins and some seed tasks,
-  a list that it continues with one more.
+* the task generator's prompt, Eq. 6: what was seen where a task was solved, and some
+  seed tasks, a list that it continues with one more.
 
 A target that does not parse is no crash: `parse_target` says so, and the
 dream gives it a meaning (nothing changes, reward 0) and counts it.
@@ -153,22 +153,23 @@ def parse_target(text: str) -> Outcome | None:
 # ---- the task generator -------------------------------------------------------------------------
 
 
-def variation_prompt(seeds: Sequence[str], observation: str) -> str:
-    """The prompt of M_task, Eq. 6: ``{τ^i}_{i≤m}``.
+def variation_prompt(seeds: Sequence[str], seen: str) -> str:
+    """The prompt of M_task, Eq. 6: ``{τ^i}_{i≤m}``, and what there is to ask for.
 
-    It begins with an observation, and with a line end, as no prompt of the experience model
-    does: one network can tell its two jobs apart by the first token.
+    It begins with a line end and holds a list of tasks, as no prompt of the experience model
+    does: one network can tell its two jobs apart.
 
     Args:
-        seeds: instructions of the seed tasks; the one to be varied most of all stands last,
-            nearest to the answer.
-        observation: how an episode of these tasks begins, so that what is asked can be there.
+        seeds: instructions of the seed tasks, the one to be varied most of all first.
+        seen: the abstract state in which that one was solved, so that what is asked can be
+            there; empty to write from the seeds alone.
     """
-    return f"{OBSERVATION} {observation}" + "".join(f"\n{TASK} {s}" for s in seeds) + f"\n{TASK}"
+    shown = f"{STATE} {seen}" if seen else ""
+    return shown + "".join(f"\n{TASK}{variation_target(seed)}" for seed in seeds) + f"\n{TASK}"
 
 
 def variation_target(instruction: str) -> str:
-    """What M_task is to write: one more task of the list; ends with EOS."""
+    """What M_task is to write: one more task of the list; ends with EOS, as all of them do."""
     return f" {instruction}{EOS}"
 
 

@@ -1,9 +1,13 @@
 """M_task, the task generator: the network of M_exp with another prompt (Eq. 6).
 
 ``τ = M_task({τ^i}_{i≤m})``: some seed tasks in, a variation of them out.  It is trained
-together with the experience model, on samples made of the training tasks alone: the
+together with the experience model, on samples made of the offline log alone: the
 target is a real task, the seeds are tasks like it.  So it learns how tasks are worded
 and what stays and what changes between two that are alike.
+
+We add one thing to Eq. 6.  From words alone it cannot know what the world has to offer,
+and most of what it writes asks for what is not there.  So it also reads the state in
+which the seed was solved: what the page, the room there offers can be asked for.
 
 A written task is worded only: it has no goal that a real world could check.  The dream
 needs none, because there M_exp judges by the words.  It begins where its seed began.
@@ -20,13 +24,12 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 
 from dreamgym_nb.errors import UserError
-from dreamgym_nb.experience import Task
+from dreamgym_nb.experience import Task, Trajectory
 from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.prompts import parse_variation, variation_prompt, variation_target
 from dreamgym_nb.task_words import Likeness
 from dreamgym_nb.training import Sample
 
-NEAR = 8  # of how many tasks like it the seeds of a target are drawn
 MAX_TASK_TOKENS = 64
 WRITTEN = "gen/"  # how the id of a written task begins
 
@@ -42,12 +45,12 @@ def written_task(number: int, instruction: str, seeds: Sequence[Task]) -> Task:
     Args:
         number: makes the id.
         instruction: what was written.
-        seeds: what it varies; it begins where the last of them begins.
+        seeds: what it varies; it begins where the first of them begins.
     """
-    last = seeds[-1]
-    goal = {"begins_as": last.goal["begins_as"] if is_written(last) else last.id}
+    first = seeds[0]
+    goal = {"begins_as": first.goal["begins_as"] if is_written(first) else first.id}
     goal["seeds"] = [s.id for s in seeds]
-    return Task(last.world, f"{WRITTEN}{number:05d}", instruction, goal)
+    return Task(first.world, f"{WRITTEN}{number:05d}", instruction, goal)
 
 
 def is_written(task: Task) -> bool:
@@ -71,79 +74,89 @@ def begin_as_seed(start: Start) -> Start:
 # ---- learning -----------------------------------------------------------------------------------
 
 
-def relatives(tasks: Sequence[Task], start: Start, near: int = NEAR) -> list[list[int]]:
+def relatives(
+    instructions: Sequence[str], texts: Sequence[str], starts: Sequence[str], near: int
+) -> list[list[int]]:
     """For each task the places of the tasks most like it, the likest first.
 
     They begin as it begins and are worded otherwise; a task may have none.
 
     Args:
-        tasks: the tasks.
-        start: first observation of a task.
+        instructions: of the tasks.
+        texts: what is compared, one for each task.
+        starts: how each begins.
         near: how many at most.
     """
-    likeness = Likeness([t.instruction for t in tasks])
+    if not instructions:
+        return []
+    likeness = Likeness(texts)
     together: dict[str, list[int]] = defaultdict(list)
-    for i, task in enumerate(tasks):
-        together[start(task)].append(i)
-    found: list[list[int]] = [[] for _ in tasks]
+    for i, start in enumerate(starts):
+        together[start].append(i)
+    found: list[list[int]] = [[] for _ in instructions]
     for places in together.values():
-        rows = likeness.rows([tasks[i].instruction for i in places])
+        rows = likeness.rows([texts[i] for i in places])
         # Some more than wanted: those that are worded the same are left out below.
         most = min(len(places), 2 * near + 1)
         index = NearestNeighbors(n_neighbors=most, metric="cosine").fit(rows)
         for i, row in zip(places, index.kneighbors(rows, return_distance=False), strict=True):
             others = (places[j] for j in row)
-            found[i] = [j for j in others if tasks[j].instruction != tasks[i].instruction][:near]
+            found[i] = [j for j in others if instructions[j] != instructions[i]][:near]
     return found
 
 
 def task_samples(
     lm: LanguageModel,
-    tasks: Sequence[Task],
-    start: Start,
+    log: Sequence[Trajectory],
     n: int,
-    m: int = 2,
+    m: int = 3,
     seed: int = 0,
-    near: int = NEAR,
+    *,
+    grounded: bool = True,
 ) -> list[Sample]:
     """Training samples of M_task: seed tasks in, a real task like them out (Eq. 6).
 
+    A sample is a list of up to m + 1 tasks that were solved in almost the same place: on the
+    page of one product, in one household.  Each task of the list but the first is a variation
+    of those before it, so all of them count: one text teaches to write from 1 seed, from 2, …,
+    from m.  What the tasks ask for is there, where the first was solved.
+
     Args:
         lm: whose tokens.
-        tasks: the training tasks; no other may ever be given.
-        start: first observation of a task, see `dream.start_from`.
-        n: how many samples; targets and seeds are drawn anew for each.
-        m: the most seeds of one; a sample has 1 to m of them.
+        log: the offline log, of training tasks only.
+        n: how many samples; the tasks of each are drawn anew.
+        m: the most seeds of a variation.
         seed: of what is drawn.
-        near: of how many tasks like the target its seeds are drawn.
+        grounded: whether the text shows where the first task was solved; `TaskWriter` must agree.
 
     Returns:
-        The samples; the target's tokens count, the prompt's do not.
+        The samples; the tokens of the variations count.
 
     Raises:
-        UserError: no seeds are wanted, or no two tasks begin alike.
+        UserError: no seeds are wanted, or no two tasks of the log are solved and begin alike.
     """
     if m < 1:
         raise UserError(f"A variation needs at least one seed task; m is {m}.")
-    kin = relatives(tasks, start, near) if tasks else []
-    targets = [i for i, found in enumerate(kin) if found]
-    if not targets:
+    solved = list({t.task.id: t for t in log if t.success}.values())
+    seen = [t.transitions[-1].state for t in solved]
+    instructions = [t.task.instruction for t in solved]
+    kin = relatives(instructions, seen, [t.observation for t in solved], m)
+    firsts = [i for i, found in enumerate(kin) if found]
+    if not firsts:
         raise UserError(
-            "The task generator learns from tasks that vary each other, and no two of these "
-            f"{len(tasks)} begin alike: give more training tasks, or leave it out."
+            "The task generator learns from solved tasks that vary each other, and this log of "
+            f"{len(log)} episodes has none: collect a longer log, or leave the generator out."
         )
     rng = np.random.default_rng([seed, 21])
     samples = []
-    for i in rng.choice(targets, size=n):
-        many = min(int(rng.integers(1, m + 1)), len(kin[i]))
-        drawn = sorted(rng.choice(len(kin[i]), size=many, replace=False), reverse=True)
-        seeds = [tasks[kin[i][j]].instruction for j in drawn]  # the likest last
-        samples.append(
-            Sample.of(
-                (lm.encode(variation_prompt(seeds, start(tasks[i]))), False),
-                (lm.encode(variation_target(tasks[i].instruction)), True),
-            )
-        )
+    for i in rng.choice(firsts, size=n):
+        prompt = variation_prompt([instructions[i]], seen[i] if grounded else "")
+        segments = [(lm.encode(prompt), False)]
+        for number, j in enumerate(rng.permutation(kin[i])):
+            if number:
+                segments.append((lm.encode(variation_prompt([], "")), False))
+            segments.append((lm.encode(variation_target(instructions[j])), True))
+        samples.append(Sample.of(*segments))
     return samples
 
 
@@ -155,27 +168,29 @@ class TaskWriter:
 
     Args:
         lm: the experience model's network, `ExperienceModel.lm`, trained on `task_samples` too.
-        start: first observation of a task, see `dream.start_from`.
         temperature: of the writing: 0 writes one and the same variation again and again, above
             1 there are more that nobody can read.
         seed: of what is sampled.
+        grounded: whether it reads where the seed was solved; as it was trained.
     """
 
     def __init__(
-        self, lm: LanguageModel, start: Start, temperature: float = 1.0, seed: int = 0
+        self, lm: LanguageModel, temperature: float = 0.7, seed: int = 0, grounded: bool = True
     ) -> None:
-        self.lm, self.start, self.temperature = lm, begin_as_seed(start), temperature
+        self.lm, self.temperature, self.grounded = lm, temperature, grounded
         self.generator = torch.Generator(device=lm.device).manual_seed(seed)
 
-    def __call__(self, seeds: Sequence[Sequence[Task]]) -> list[str | None]:
-        """One instruction for each list of seeds, the one to vary last; None if unreadable.
+    def __call__(self, asked: Sequence[tuple[Sequence[Task], str]]) -> list[str | None]:
+        """One instruction for each (seeds, state where the first was solved).
 
-        The instruction is as it was written: `task_filter` judges it.
+        The first seed is the one to vary.  None stands for what could not be read; all else
+        is as it was written, `task_filter` judges it.
         """
-        if not seeds:
+        if not asked:
             return []
         prompts = [
-            variation_prompt([t.instruction for t in some], self.start(some[-1])) for some in seeds
+            variation_prompt([t.instruction for t in seeds], seen if self.grounded else "")
+            for seeds, seen in asked
         ]
         written = self.lm.generate(
             [self.lm.encode(p) for p in prompts],

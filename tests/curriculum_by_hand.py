@@ -18,7 +18,7 @@ def start(task):
 
 
 def episode(task, reward):
-    texts = ("here", "go", "why", "gone", "gone")
+    texts = (f"{'solved' if reward else 'failed'} {task.id}", "go", "why", "gone", "gone")
     step = Transition(task, (), *texts, float(reward), True, "dream", "t")
     return Episode(Trajectory("t", task, "here", "here", (step,), False))
 
@@ -29,15 +29,19 @@ def episodes(*groups):
 
 
 class Script:
-    """A writer that writes what it is told, over and over, and notes its seeds."""
+    """A writer that writes what it is told, over and over, and notes what it was asked."""
 
     def __init__(self, *texts):
-        self.texts, self.seeds, self.count = texts, [], 0
+        self.texts, self.asked, self.count = texts, [], 0
 
-    def __call__(self, seeds):
-        self.seeds += seeds
-        found = [self.texts[(self.count + i) % len(self.texts)] for i in range(len(seeds))]
-        self.count += len(seeds)
+    @property
+    def seeds(self):
+        return [seeds for seeds, _ in self.asked]
+
+    def __call__(self, asked):
+        self.asked += asked
+        found = [self.texts[(self.count + i) % len(self.texts)] for i in range(len(asked))]
+        self.count += len(asked)
         return found
 
 

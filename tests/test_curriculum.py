@@ -30,7 +30,8 @@ from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Task
 from dreamgym_nb.grpo import GRPOSettings, record_of, train_grpo, uniform_tasks
 from dreamgym_nb.task_filter import MALFORMED, TEST, UNREADABLE, TaskFilter
-from dreamgym_nb.task_writer import is_written
+from dreamgym_nb.task_writer import is_written, written_task
+from dreamgym_nb.worlds.catalogue import instruction_of
 
 # ---- V_τ ------------------------------------------------------------------------------------
 
@@ -134,7 +135,7 @@ def test_tasks_with_more_spread_are_drawn_more_often():
 def test_where_all_rollouts_agree_nothing_is_written():
     c = curriculum(*FREE)
     assert c.observe(episodes((TRAIN[0], (0, 0)), (TRAIN[1], (1, 1))), 2) == []
-    assert not c.pool and not c.writer.seeds and c.summary()["written"] == 0
+    assert not c.pool and not c.writer.asked and c.summary()["written"] == 0
 
 
 def test_the_tasks_of_the_highest_spread_are_varied():
@@ -150,24 +151,40 @@ def test_the_tasks_of_the_highest_spread_are_varied():
     assert c.writer.seeds == [[one], [other], [one], [other], [one]], "in turn, and no other"
 
 
-@pytest.mark.parametrize("m", [1, 2, 3, 9])
-def test_seeds_are_the_task_and_its_likest_companions_of_which_some_succeed(m):
+def test_the_writer_is_shown_where_the_task_was_solved():
+    c = curriculum(None, best=3, candidates=3)
+    c.observe(episodes((TRAIN[0], (0, 1, 0)), (TRAIN[1], (0, 0, 1)), (TRAIN[2], (1, 0, 0))), 3)
+    assert {seeds[0].id: seen for seeds, seen in c.writer.asked} == {
+        t.id: f"solved {t.id}" for t in TRAIN[:3]
+    }
+
+
+def test_of_a_cluster_the_tasks_that_succeeded_are_varied_first():
+    c = curriculum(None, best=2, candidates=2, m=1, cluster_size=6)
+    c.observe([episode(t, i in (2, 5)) for i, t in enumerate(TRAIN[:6])], 1)
+    assert c.writer.seeds == [[TRAIN[2]], [TRAIN[5]]]
+    assert all(seen.startswith("solved") for _, seen in c.writer.asked)
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 99])
+def test_seeds_are_the_task_and_the_tasks_most_like_it_that_do_not_agree(m):
     c = curriculum(None, m=m, best=1, candidates=1)
     seed = TRAIN[0]
-    alike = [t for t in TRAIN[1:] if t.instruction.split()[-1] == seed.instruction.split()[-1]]
-    agreed = alike.pop()
-    unlike = next(
-        t for t in TRAIN if not {*seed.instruction.split()[2:]} & {*t.instruction.split()}
-    )
-    c.observe(episodes(*((t, (1, 0, 0, 0)) for t in (unlike, *alike)), (agreed, (0,) * 4)), 4)
-    c.writer.seeds.clear()
+    agreed, mixed = TRAIN[1], TRAIN[2]
+    c.observe(episodes((agreed, (0, 0)), (mixed, (1, 0))), 2)
+    c.writer.asked.clear()
     c.observe(episodes((seed, (1, 1, 0, 0))), 4)
-    ((*companions, last),) = c.writer.seeds
-    assert last == seed, "the one to vary stands last"
-    assert len(companions) == min(m - 1, len(alike) + 1)
-    assert agreed not in companions
-    if 1 < m <= len(alike) + 1:
-        assert set(companions) <= set(alike), "the likest first"
+    ((first, *companions),) = c.writer.seeds
+    assert first == seed, "the one to vary stands first"
+    assert len(set(companions)) == len(companions) == min(m - 1, len(TRAIN) - 2)
+    assert agreed not in companions and seed not in companions
+    rest = [t for t in TRAIN if t not in (first, agreed, *companions)]
+    if companions and rest:
+        like = [
+            c.filter.likeness([seed.instruction], [t.instruction for t in some])[0]
+            for some in (companions, rest)
+        ]
+        assert like[0].min() >= like[1].max() and like[0].min() > 0, "the likest"
 
 
 def test_companions_begin_where_the_seed_begins():
@@ -175,10 +192,10 @@ def test_companions_begin_where_the_seed_begins():
         return "there" if task.id in {t.id for t in TRAIN[1::2]} else "here"
 
     filter = TaskFilter(TRAIN, TEST_TASKS, somewhere, alike=0.0)
-    c = Curriculum(TRAIN, Script(None), filter, m=20)
+    c = Curriculum(TRAIN, Script(None), filter, m=4)
     c.observe(episodes(*((t, (1, 0)) for t in TRAIN)), 2)
     for seeds in c.writer.seeds:
-        assert len(seeds) > 1 and len({somewhere(t) for t in seeds}) == 1
+        assert len(seeds) == 4 and len({somewhere(t) for t in seeds}) == 1
 
 
 # ---- who joins, who leaves ------------------------------------------------------------------
@@ -256,7 +273,7 @@ def test_the_summary_is_plain_and_adds_up():
     assert (said["share_used"], said["most_used"], said["iterations"]) == (0.25, 0.5, 2)
     assert said["written"] == said["accepted"] + sum(said["rejected"].values()) == 4
     assert said["accepted"] == said["pool"] + sum(said["retired"].values()) == 2
-    assert (said["lambda"], said["m"]) == (0.5, 2)
+    assert (said["lambda"], said["m"]) == (0.5, 3)
 
 
 @pytest.mark.parametrize(
@@ -267,19 +284,19 @@ def test_numbers_that_make_no_sense_are_refused(wrong):
         curriculum(*FREE, **wrong)
 
 
-def test_the_seed_fixes_what_a_shop_s_curriculum_does(shop, log, actor):
-    def run(seed):
-        c = curriculum_for(actor, shop, log, seed=seed, temperature=1.0, share=0.5)
-        c.filter.reason = lambda task, seeds: None if task else UNREADABLE  # a tiny model babbles
-        rng = np.random.default_rng(seed)
-        for _ in range(2):
-            c.observe([episode(t, i % 2) for t in c(4, rng) for i in range(2)], 2)
-        return [t.instruction for t in c.accepted], [t.id for t in c(8, rng)], c.summary()
-
-    one, again, other = run(1), run(1), run(2)
-    assert one == again != other
-    assert one[0], "something was written"
-    assert {t.world for t in shop.tasks("train")} == {"shop"}
+def test_a_world_s_curriculum_keeps_its_test_tasks_out(shop, log, actor):
+    c = curriculum_for(actor, shop, log, seed=4, share=0.5, m=2)
+    assert (c.share, c.m, c.writer.lm) == (0.5, 2, actor)
+    assert list(c.tasks) == list(shop.tasks("train"))
+    test = shop.tasks("test")[0]
+    goal = {**test.goal, "price_upper": 500.0}
+    for instruction in (test.instruction, instruction_of(goal)):
+        task = written_task(1, instruction, c.tasks[:1])
+        assert c.filter.is_test(task), "not even at another price"
+    own = c.tasks[0]
+    cheap = written_task(1, instruction_of({**own.goal, "price_upper": 95.0}), [own])
+    assert not c.filter.is_test(cheap)
+    assert c.filter.start(cheap) == c.filter.start(own) == log[0].observation
 
 
 # ---- in training ----------------------------------------------------------------------------
