@@ -171,8 +171,8 @@ class Curriculum:
             raise UserError(f"λ is a share of the tasks, from 0 to 1, not {share}.")
         if min(m, candidates, best, patience, cluster_size) < 1:
             raise UserError("m, candidates, best, patience and cluster_size are 1 or more.")
-        self.tasks, self.writer, self.filter, self.share, self.m = tasks, writer, filter, share, m
-        self.candidates, self.best = candidates, best
+        self.tasks, self.writer, self.filter = list(tasks), writer, filter
+        self.share, self.m, self.candidates, self.best = share, m, candidates, best
         self.patience, self.cluster_size = patience, cluster_size
         self._uniform = uniform_tasks(tasks)
         self.pool: dict[str, Task] = {}
@@ -215,7 +215,7 @@ class Curriculum:
             The written tasks that joined the pool; none where all rollouts agree.
         """
         judged = judge_tasks(episodes, group_size, self.cluster_size)
-        self._used.append(sum(is_written(j.task) for j in judged) / len(judged))
+        self._used.append(sum(is_written(e.trajectory.task) for e in episodes) / len(episodes))
         for j in judged:
             self._judged[is_written(j.task)].append(j)
             self._remember(j)
@@ -240,7 +240,8 @@ class Curriculum:
             self._retired[EASY if j.success > 0 else INFEASIBLE] += 1
 
     def _vary(self, best: Sequence[Judged]) -> list[Task]:
-        asked = [([j.task, *self._companions(j.task)], j.seen) for j in best]
+        companions = {j.task.id: self._companions(j.task) for j in best}
+        asked = [([j.task, *companions[j.task.id]], j.seen) for j in best]
         joined = []
         for (some, _), instruction in zip(asked, self.writer(asked), strict=True):
             self._written += 1
