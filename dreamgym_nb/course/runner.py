@@ -26,7 +26,7 @@ from . import sizes
 from .sizes import Scalar
 
 LIMITS: dict[str, tuple[float | None, float | None]] = {
-    "smoke": (200, 400),
+    "smoke": (900, 1800),
     "lesson": (900, 1800),
     "full": (None, None),
 }

@@ -1,0 +1,87 @@
+"""The trainer without padding says what TRL's says; the loss is held in test_grpo_loss."""
+
+import dataclasses
+import types
+
+import pytest
+import torch
+from trl import GRPOTrainer
+
+from dreamgym_nb import grpo
+from dreamgym_nb.grpo import GRPOSettings
+from dreamgym_nb.grpo_trainer import by_length, completion_scores
+
+SETTINGS = GRPOSettings(iterations=1, groups=2, group_size=4, microbatch=8, seed=1)
+PROMPT, COMPLETION = 5, 9
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path, monkeypatch):
+    """TRL's output folder lies in the home folder; not in the reader's."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def batch(lm, rows=6):
+    """Prompts padded on the left, completions on the right, each row otherwise."""
+    random = torch.Generator().manual_seed(4)
+    ids = torch.randint(2, len(lm.tokenizer), (rows, PROMPT + COMPLETION), generator=random)
+    mask = torch.ones_like(ids)
+    for i in range(rows):
+        mask[i, : i % 4] = 0
+        mask[i, PROMPT + COMPLETION - (i * 5) % 7 :] = 0
+    return ids, mask
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_scores_and_entropies_are_trl_s_where_tokens_are_real(lm, temperature):
+    settings = dataclasses.replace(SETTINGS, temperature=temperature)
+    trainer = grpo._trainer(lm, types.SimpleNamespace(rollout=None), settings)
+    ids, mask = batch(lm)
+    asked = (lm.model, ids, mask, COMPLETION)
+    real = mask[:, PROMPT:].bool()
+    assert not real.all()
+    with torch.no_grad():
+        trl, entropy, _ = GRPOTrainer._get_per_token_logps_and_entropies(
+            trainer, *asked, compute_entropy=True
+        )
+        for size in (None, 4):  # whole, and in parts
+            ours = trainer._get_per_token_logps_and_entropies(
+                *asked, batch_size=size, compute_entropy=True
+            )
+            assert torch.allclose(ours[0][real], trl[real], atol=1e-5)
+            assert torch.allclose(ours[1][real], entropy[real], atol=1e-4)
+            assert not ours[0][~real].any() and not ours[1][~real].any()
+
+
+def test_nothing_padded_is_computed(lm, monkeypatch):
+    ids, mask = batch(lm)
+    seen = []
+    forward = lm.model.forward
+    monkeypatch.setattr(
+        lm.model,
+        "forward",
+        lambda **given: seen.append(given["input_ids"].shape) or forward(**given),
+    )
+    completion_scores(lm.model, ids, mask, COMPLETION)
+    assert seen == [(6, int(mask.sum(1).max()) - 1)]
+
+
+def test_rows_of_one_length_pass_together():
+    lengths = [3, 9, 4, 8, 2, 7]
+    mask = torch.zeros(6, 9, dtype=torch.long)
+    for row, n in zip(mask, lengths, strict=True):
+        row[:n] = 1
+    passes = [
+        {
+            "prompt_mask": torch.ones(3, 1, dtype=torch.long),
+            "completion_mask": part,
+            "advantages": torch.tensor(own, dtype=torch.float),
+            "num_items_in_batch": torch.tensor(33),
+        }
+        for part, own in ((mask[:3], lengths[:3]), (mask[3:], lengths[3:]))
+    ]
+    first, second = by_length(passes)
+    assert first["advantages"].tolist() == first["completion_mask"].sum(1).tolist() == [2, 3, 4]
+    assert second["advantages"].tolist() == second["completion_mask"].sum(1).tolist() == [7, 8, 9]
+    assert first["num_items_in_batch"] == second["num_items_in_batch"] == 33
+    assert passes[0]["advantages"].tolist() == lengths[:3], "what was given stays as it was"
