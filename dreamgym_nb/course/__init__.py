@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from .player import WorldPlayer as WorldPlayer
     from .setup import start as start
     from .sizes import SIZES as SIZES
+    from .stock import once as once
+    from .stock import prepared as prepared
     from .views import count_tokens as count_tokens
     from .views import page_picture as page_picture
     from .views import show_episode as show_episode
@@ -52,7 +54,9 @@ _HOME = {
     "line_style": "figures",
     "loop_diagram": "diagram",
     "mean_and_interval": "figures",
+    "once": "stock",
     "page_picture": "views",
+    "prepared": "stock",
     "progress": "widgets",
     "replay": "episodes",
     "rl_progress": "widgets",

@@ -17,6 +17,7 @@ from .machine import available_memory, set_threads
 SWITCHES = {
     "HF_HUB_OFFLINE": "1",  # the lessons download nothing; set 0 to load a model from the hub
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # transformers minds it too: one bar per loaded model
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",  # one bar per map() would bury the lesson's own bars
     "TRANSFORMERS_VERBOSITY": "error",
     "TRL_EXPERIMENTAL_SILENCE": "1",  # rollout_func is marked experimental; the version is pinned
