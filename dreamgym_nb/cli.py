@@ -1,4 +1,4 @@
-"""The command `dreamgym`: is this machine ready, run lessons, play a world, reproduce results.
+"""The command `dreamgym`: is this machine ready, run lessons, hand them out, play, reproduce.
 
 Exit codes: 0 done; 1 something ran and failed; 2 the command cannot be carried out as given;
 130 stopped with Ctrl-C.
@@ -92,6 +92,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     player.set_defaults(action=_play)
 
+    export = commands.add_parser("export", help="hand out the lessons: without their solutions")
+    export.add_argument(
+        "--student", type=Path, required=True, metavar="OUT", help="a new folder for the copies"
+    )
+    export.add_argument(
+        "notebooks", nargs="*", type=Path, metavar="NOTEBOOK", help="notebooks/*.ipynb if omitted"
+    )
+    export.set_defaults(action=_export)
+
+    collect = commands.add_parser("collect", help="make a table of the progress boards in a folder")
+    collect.add_argument("folder", type=Path, metavar="FOLDER")
+    collect.add_argument(
+        "--csv", type=Path, metavar="FILE", help="also write one line for each exercise"
+    )
+    collect.set_defaults(action=_collect)
+
     # Only for `dreamgym --help`: main() hands these over before they are parsed.
     commands.add_parser("results", help="reproduce recorded results: results NAME [--seeds 0,1,2]")
     commands.add_parser("backbone", help="pre-train the shipped backbone again (minutes)")
@@ -141,6 +157,29 @@ def _play(options: argparse.Namespace) -> int:
 
     play.play(options.world, options.seed, options.task, browser=options.browser)
     return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from .course import handout
+
+    found = options.notebooks or sorted(Path("notebooks").glob("*.ipynb"))
+    written = handout.export(found, options.student)
+    print(f"Wrote {len(written)} lessons without solutions into {options.student}.")
+    return 0
+
+
+def _collect(options: argparse.Namespace) -> int:
+    """Print the table; files that are no boards are named, and the exit code says so."""
+    from .course import boards, notebook
+
+    found = boards.collect(options.folder)
+    print(found.table())
+    if options.csv is not None:
+        notebook.write_atomically(options.csv, found.csv())
+        print(f"Wrote {options.csv}.")
+    for sentence in found.refused:
+        print(f"dreamgym: {sentence}", file=sys.stderr)
+    return 1 if found.refused else 0
 
 
 def _entry(run) -> dict[str, object]:

@@ -1,16 +1,18 @@
 """Each check accepts the solution and rejects, by its name, every wrong answer that is known."""
 
+import dataclasses
 import importlib
 import pkgutil
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dreamgym_nb import course
 from dreamgym_nb.course import exercises
 from dreamgym_nb.course import notebook as nb
-from dreamgym_nb.course.exercises import Exercise, Wrong
+from dreamgym_nb.course.exercises import Exercise, Prediction, Wrong
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 LESSONS = {
@@ -20,28 +22,38 @@ LESSONS = {
 }
 ALL = [e for lesson in LESSONS.values() for e in lesson.EXERCISES]
 MISTAKES = [(e, w) for e in ALL for w in e.wrong]
+FUNCTIONS = [e for e in ALL if isinstance(e, Exercise)]
 
 
 @pytest.mark.parametrize("exercise", ALL, ids=lambda e: e.name)
 def test_the_solution_is_accepted(exercise):
     verdict = exercises.judge(exercise, exercise.solution)
     assert verdict.status == "right"
-    assert f"all {len(exercise.cases())} cases" in verdict.text
+    if isinstance(exercise, Exercise):
+        assert f"all {len(exercise.cases())} cases" in verdict.text
 
 
 @pytest.mark.parametrize(("exercise", "wrong"), MISTAKES, ids=lambda x: x.name.replace(" ", "-"))
 def test_each_wrong_answer_is_rejected_and_recognised(exercise, wrong):
     verdict = exercises.judge(exercise, wrong.answer)
-    assert verdict.status == "not yet"
+    assert verdict.status == ("not yet" if isinstance(exercise, Exercise) else "surprised")
     assert f"({wrong.name}) {wrong.misconception}" in verdict.text
 
 
-@pytest.mark.parametrize("exercise", ALL, ids=lambda e: e.name)
+@pytest.mark.parametrize("exercise", FUNCTIONS, ids=lambda e: e.name)
 def test_there_are_wrong_answers_and_each_is_its_own(exercise):
     assert len(exercise.wrong) >= 3
-    made = [tuple(map(str, exercises._run(exercise, w.answer))) for w in exercise.wrong]
-    changed = [tuple(r.changed for r in exercises._run(exercise, w.answer)) for w in exercise.wrong]
+    answers = [w.answer for w in exercise.wrong] + [exercise.bug] * (exercise.bug is not None)
+    made = [tuple(map(str, exercises._run(exercise, a))) for a in answers]
+    changed = [tuple(r.changed for r in exercises._run(exercise, a)) for a in answers]
     assert len(set(zip(made, changed, strict=True))) == len(made)
+
+
+@pytest.mark.parametrize("exercise", [e for e in ALL if e not in FUNCTIONS], ids=lambda e: e.name)
+def test_each_option_of_a_prediction_is_the_solution_or_a_named_mistake(exercise):
+    mistakes = [w.answer for w in exercise.wrong]
+    assert sorted([exercise.solution, *mistakes]) == sorted(exercise.options)
+    assert exercises.judge(exercise, None).status == "to do"
 
 
 @pytest.mark.parametrize("number", sorted(LESSONS))
@@ -51,17 +63,29 @@ def test_the_notebook_has_each_exercise_with_stub_check_hint_and_solution(number
     code = [c.source for c in cells if c.cell_type == "code"]
     text = "\n".join(c.source for c in cells if c.cell_type == "markdown")
     folded = re.findall(r"<summary>Solution</summary>\s*```python\n(.*?)```", text, re.DOTALL)
+    of_lesson = [e for e in LESSONS[number].EXERCISES if isinstance(e, Exercise)]
     for exercise in LESSONS[number].EXERCISES:
+        checks = [c for c in code if re.search(rf"^{exercise.name} = exercises\.check\(", c, re.M)]
+        assert len(checks) == 1, f"{exercise.name} has no check cell of its own"
+        if exercise not in of_lesson:
+            assert [c for c in code if re.search(rf"^{exercise.name} = None\b", c, re.M)]
+            assert all(f'"{option}"' in "\n".join(code) for option in exercise.options)
+            continue
         [stub] = [c for c in code if re.search(rf"^def {exercise.name}\(", c, re.MULTILINE)]
         names = {}
         exec(stub, names)  # noqa: S102, the lesson's own cell
+        assert_is_a_good_stub(names[exercise.name])
         assert exercises.judge(exercise, names[exercise.name]).status == "to do"
-        checks = [c for c in code if re.search(rf"^{exercise.name} = exercises\.check\(", c, re.M)]
-        assert len(checks) == 1, f"{exercise.name} has no check cell of its own"
         [solution] = [s for s in folded if f"def {exercise.name}(" in s]
         exec(solution, names)  # noqa: S102
         assert exercises.judge(exercise, names[exercise.name]).status == "right"
-    assert text.count("<summary>Hint</summary>") == len(LESSONS[number].EXERCISES)
+    assert text.count("<summary>Hint</summary>") == len(of_lesson)
+
+
+def assert_is_a_good_stub(stub):
+    """Its result has a type, and its docstring an example."""
+    assert "return" in stub.__annotations__, f"{stub.__name__} does not say what it returns"
+    assert re.search(r"Examples?:", stub.__doc__ or ""), f"{stub.__name__} has no worked example"
 
 
 # ---- the machinery, on an exercise of its own -----------------------------------------------
@@ -129,3 +153,67 @@ def test_changing_an_argument_is_noticed():
 
     text = exercises.judge(SUM, changes).text
     assert "the result is right, but your function changed its argument" in text
+
+
+# ---- functions to mend, predictions, what counts as the same ---------------------------------
+
+MEND = dataclasses.replace(SUM, bug=lambda a, b: [*a, *b][:1])
+
+
+def test_a_planted_bug_is_to_do_until_it_is_gone():
+    verdict = exercises.judge(MEND, lambda a, b: (a + b)[:1])
+    assert verdict.status == "to do" and "The bug is still there" in verdict.text
+    assert "For [1], [2]\n  wanted [1, 2]\n  got    [1]" in verdict.text
+    assert exercises.judge(MEND, add).status == "right"
+    assert "(swaps)" in exercises.judge(MEND, lambda a, b: b + a).text
+
+
+GUESS = Prediction(
+    name="guess",
+    title="which is more",
+    options=("a", "b", "same"),
+    solution="b",
+    wrong=(Wrong("first", "a", "No."), Wrong("neither", "same", "They differ.")),
+)
+
+
+def test_a_prediction_that_nobody_made_is_to_do_and_the_run_goes_on(capsys):
+    assert exercises.check(GUESS, None, "b") == "b"
+    said = capsys.readouterr().out
+    assert said.startswith("○ guess: To do. It came out as 'b'") and "'a', 'b', 'same'" in said
+
+
+def test_a_wrong_prediction_is_a_surprise_and_names_what_it_takes_for_granted():
+    assert exercises.judge(GUESS, "b", "b").status == "right"
+    verdict = exercises.judge(GUESS, "a", "b")
+    assert verdict.status == "surprised" and "(first) No." in verdict.text
+    assert "is none of the options" in exercises.judge(GUESS, "c", "b").text
+
+
+def test_where_it_came_out_otherwise_no_misconception_is_claimed():
+    verdict = exercises.judge(GUESS, "b", "same")
+    assert verdict.status == "surprised" and "came out as 'same'" in verdict.text
+    assert "(first)" not in exercises.judge(GUESS, "a", "same").text
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "equal"),
+    [
+        (0.1 + 0.2, 0.3, True),
+        (0.3, 0.31, False),
+        (1, 1.0, True),
+        (float("nan"), float("nan"), True),
+        (1.0, "1.0", False),
+        ("1", 1.0, False),
+        ([1.0, 2], (1, 2.0), True),
+        (np.array([0.1, 0.2]), [0.1, 0.2], True),
+        ([1], [1, 2], False),
+        ({"a": [0.3]}, {"a": (0.1 + 0.2,)}, True),
+        ({"a": 1}, {"b": 1}, False),
+        (None, 0.0, False),
+        (None, None, True),
+        ("ab", ["a", "b"], False),
+    ],
+)
+def test_answers_are_compared_as_a_teacher_would(a, b, equal):
+    assert exercises.same(a, b) is exercises.same(b, a) is equal

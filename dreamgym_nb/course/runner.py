@@ -102,7 +102,7 @@ def run_notebook(
     executed, failed = out / source.name, out / f"{source.stem}.failed.ipynb"
     began = time.monotonic()
     with _watch(book_limit) as watch:
-        problem = _execute(source, failed, values, cell_limit, watch)
+        problem = _execute(source, failed, values, cell_limit, watch, out.parent / "boards")
     minutes = (time.monotonic() - began) / 60
 
     if watch.expired:
@@ -143,6 +143,7 @@ def _execute(
     values: Mapping[str, Scalar],
     cell_limit: float | None,
     watch: _Watch,
+    boards: Path,
 ) -> str | None:
     """Run the notebook through papermill; return what it complained about, or None."""
     import papermill
@@ -159,7 +160,7 @@ def _execute(
             progress_bar=False,
             start_timeout=_KERNEL_START_SECONDS,
             execution_timeout=None if cell_limit is None else max(1, round(cell_limit)),
-            kernel_manager_class=_kernel_manager(watch),
+            kernel_manager_class=_kernel_manager(watch, boards),
             resources={"metadata": {"path": str(source.parent)}},
         )
     except PapermillExecutionError as error:
@@ -171,10 +172,11 @@ def _execute(
     return None
 
 
-def _kernel_manager(watch: _Watch) -> type:
+def _kernel_manager(watch: _Watch, boards: Path) -> type:
     """Make the class that starts a kernel in this very Python and reports its process.
 
-    A kernelspec named python3 may point at another Python; papermill would follow it.
+    A kernelspec named python3 may point at another Python; papermill would follow it.  Progress
+    boards go to a folder of their own: beside the notebook lies that of the reader.
     """
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
@@ -193,6 +195,7 @@ def _kernel_manager(watch: _Watch) -> type:
             environment = dict(kwargs.pop("env", os.environ))
             path = [package_home, environment.get("PYTHONPATH", "")]
             environment["PYTHONPATH"] = os.pathsep.join(p for p in path if p)
+            environment["DREAMGYM_BOARDS"] = str(boards)
             await super().start_kernel(env=environment, **kwargs)
             watch.kernel = psutil.Process(self.provisioner.pid)
 

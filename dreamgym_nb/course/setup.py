@@ -39,6 +39,14 @@ STYLE = {
 """The look of every figure, as matplotlib settings."""
 
 
+_lesson = ""
+
+
+def current_lesson() -> str:
+    """Return the name of the lesson that this kernel runs; empty before `start`."""
+    return _lesson
+
+
 def start(lesson: str) -> None:
     """Prepare the kernel for a lesson and print one line that says on what it runs.
 
@@ -53,6 +61,8 @@ def start(lesson: str) -> None:
     """
     if not lesson.strip():
         raise UserError("Give start() the lesson's name, for example start('00_my_lesson').")
+    global _lesson
+    _lesson = lesson
     late = [name for name in ("huggingface_hub", "trl") if name in sys.modules]
     if late and any(name not in os.environ for name in SWITCHES):
         warnings.warn(
