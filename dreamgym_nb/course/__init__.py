@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .figures import line_style as line_style
     from .figures import mean_and_interval as mean_and_interval
     from .figures import show as show
+    from .guesser import BeTheModel as BeTheModel
+    from .guesser import riddles as riddles
+    from .guesser import show_riddle as show_riddle
     from .links import binder_url as binder_url
     from .links import colab_url as colab_url
     from .machine import available_cpus as available_cpus
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from .widgets import rl_progress as rl_progress
 
 _HOME = {
+    "BeTheModel": "guesser",
     "EpisodeStepper": "widgets",
     "PALETTE": "figures",
     "SIZES": "sizes",
@@ -59,10 +63,12 @@ _HOME = {
     "prepared": "stock",
     "progress": "widgets",
     "replay": "episodes",
+    "riddles": "guesser",
     "rl_progress": "widgets",
     "set_threads": "machine",
     "show": "figures",
     "show_episode": "views",
+    "show_riddle": "guesser",
     "show_same_page": "views",
     "show_side_by_side": "episodes",
     "side_by_side_html": "episodes",

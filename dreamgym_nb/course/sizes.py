@@ -56,6 +56,61 @@ LESSON_SIZES: dict[str, dict[str, dict[str, Scalar]]] = {
         "lesson": {"pages": 40, "plays": 100, "log": 300},
         "full": {"pages": 150, "plays": 150, "log": 2000},
     },
+    "02_experience_model": {
+        "smoke": {
+            "held_out": 6,
+            "few": 10,
+            "some": 30,
+            "updates": 2,
+            "long_updates": 2,
+            "dreams": 6,
+            "riddles": 3,
+        },
+        "lesson": {
+            "held_out": 100,
+            "few": 30,
+            "some": 300,
+            "updates": 40,
+            "long_updates": 120,
+            "dreams": 40,
+            "riddles": 8,
+        },
+        "full": {
+            "held_out": 300,
+            "few": 30,
+            "some": 300,
+            "updates": 150,
+            "long_updates": 350,
+            "dreams": 150,
+            "riddles": 8,
+        },
+    },
+    "05_rl_in_the_real_world": {
+        "smoke": {
+            "hand_groups": 1,
+            "hand_updates": 2,
+            "groups": 1,
+            "budget": 120,
+            "test_tasks": 4,
+            "repeats": 1,
+        },
+        "lesson": {
+            "hand_groups": 4,
+            "hand_updates": 12,
+            "groups": 8,
+            "budget": 5000,
+            "test_tasks": 200,
+            "repeats": 2,
+        },
+        "full": {
+            "hand_groups": 4,
+            "hand_updates": 30,
+            "groups": 16,
+            "budget": 20000,
+            "test_tasks": 200,
+            "repeats": 4,
+        },
+    },
 }
 """Lesson name -> size -> the numbers of that run. Each lesson gives the same names in each size."""
 
