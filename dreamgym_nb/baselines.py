@@ -55,7 +55,7 @@ class SFTSettings:
         UserError: see `_checked`.
     """
 
-    epochs: float = 8.0
+    epochs: float = 4.0
     learning_rate: float = 1e-3
     batch: int = 32
     microbatch: int = 8
@@ -82,8 +82,8 @@ class DPOSettings:
         UserError: β is not above 0, or see `_checked`.
     """
 
-    beta: float = 0.1
-    epochs: float = 2.0
+    beta: float = 0.5
+    epochs: float = 1.0
     learning_rate: float = 1e-4
     batch: int = 32
     microbatch: int = 4
@@ -290,5 +290,16 @@ def dpo(
     return train(OnTokens, lm, args, plan, tensors, history, LOGGED, progress, ref_model=reference)
 
 
-SFT_SETTINGS = {"shop": SFTSettings(), "house": SFTSettings(), "web": SFTSettings()}
-DPO_SETTINGS = {"shop": DPOSettings(), "house": DPOSettings(), "web": DPOSettings()}
+SFT_SETTINGS = {
+    "shop": SFTSettings(),
+    "house": SFTSettings(),
+    "web": SFTSettings(),
+}
+"""What each world's SFT is run with, from its backbone, on a log of 2,000 episodes."""
+
+DPO_SETTINGS = {
+    "shop": DPOSettings(),
+    "house": DPOSettings(),
+    "web": DPOSettings(),
+}
+"""What each world's DPO is run with, from the SFT policy."""

@@ -196,6 +196,7 @@ class Session:
         temperature: float | Sequence[float] = 1.0,
         generator: torch.Generator | None = None,
         last: bool = False,
+        luck: torch.Tensor | None = None,
     ) -> list[Generation]:
         """Let the model continue every row until EOS or `max_new_tokens`.
 
@@ -206,6 +207,8 @@ class Session:
             generator: source of randomness for sampling.
             last: the session ends here (it cannot be read into afterwards), so the
                 keys and values of rows that are done need not be held.
+            luck: a number in [0, 1) for each place of each text, (rows,
+                `max_new_tokens`); drawn from `generator` when omitted.
 
         Returns:
             Tokens and log-probabilities, one `Generation` for each row.
@@ -216,7 +219,8 @@ class Session:
         logprobs = torch.zeros(tokens.shape, device=device)
         written = torch.zeros(n, dtype=torch.long, device=device)
         columns = torch.arange(1 + self.draft, device=device)
-        luck = torch.rand(n, max_new_tokens, device=device, generator=generator)
+        if luck is None:
+            luck = torch.rand(n, max_new_tokens, device=device, generator=generator)
         choice, lp = _choose(self.logits[:, None], heat, luck[:, :1])
         tokens[:, :1], logprobs[:, :1], written[:] = choice, lp, 1
         self.logits = None

@@ -35,8 +35,9 @@ from transformers import (
 
 from dreamgym_nb.decoder import Decoder, LibraryPass, Pass, can_be_written_out
 from dreamgym_nb.errors import UserError
-from dreamgym_nb.generation import DRAFT, Generation, Habits, Session
+from dreamgym_nb.generation import DRAFT, Generation, Habits
 from dreamgym_nb.prompts import EOS, PHRASES
+from dreamgym_nb.team import Team
 
 PAD = "<pad>"
 SPACE = "▁"  # how a space is written inside a token, as in SentencePiece
@@ -272,10 +273,10 @@ class LanguageModel:
         written: list[Generation | None] = [None] * len(prompts)
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            session = Session(self, len(rows))
-            session.read([prompts[i] for i in rows])
+            team = Team(self, len(rows))
+            team.read([prompts[i] for i in rows])
             warm = [heat[i] for i in rows]
-            done = session.write(max_new_tokens, warm, generator, last=True)
+            done = team.write(max_new_tokens, warm, generator, last=True)
             for i, g in zip(rows, done, strict=True):
                 written[i] = g
         return written  # type: ignore[return-value]

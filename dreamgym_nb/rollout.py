@@ -16,9 +16,9 @@ import torch
 
 from dreamgym_nb.agent import MAX_ACTION_TOKENS, action_of
 from dreamgym_nb.experience import Task, Trajectory, Transition
-from dreamgym_nb.generation import Session
 from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.prompts import first_turn, next_turn
+from dreamgym_nb.team import Team
 from dreamgym_nb.worlds.vector import VectorWorld
 
 _counter = itertools.count()
@@ -101,7 +101,7 @@ def _roll(
     steps: list[list[Transition]] = [[] for _ in tasks]
     truncated = np.zeros(len(tasks), bool)
     # Actions are short and drawn at random: guessing them costs more than it saves.
-    session, live = Session(lm, len(tasks), draft=0), list(range(len(tasks)))
+    session, live = Team(lm, len(tasks), draft=0), list(range(len(tasks)))
     says = [first_turn(t.instruction, o) for t, o in zip(tasks, observations, strict=True)]
     while live:
         chunks = [lm.encode(says[i]) for i in live]

@@ -147,6 +147,10 @@ def test_the_dream_takes_no_real_step_and_everything_is_counted(recorded):
         assert [p["iteration"] for p in record["curve"][method]] == [0, 1]
         assert record["curve"][method][0]["success"] == start["exam"]["real"]["success"]
         assert record["curve"][method][-1]["success"] == record["exam"]["real"]["success"]
+        worked = record["cpu_seconds"]
+        assert set(worked) == {"prepared", method} and all(v > 0 for v in worked.values())
+        spent = [p["cpu_seconds"] for p in record["curve"][method]]
+        assert spent[0] == 0 < spent[1] == worked[method]
         assert {"log", "experience model", "agent start", method, "exam"} == set(record["seconds"])
 
 

@@ -178,6 +178,16 @@ def test_reaching_a_goal_counts_real_steps_and_all_seconds(recorded):
     assert "SFT" not in table
 
 
+def test_time_of_the_processor_goes_before_that_of_the_clock():
+    record = made(0.5, dreamed=100, cpu_seconds={"prepared": 30.0, "grpo_dream": 60.0})
+    assert tables.minutes(record) == 1.5 and tables.minutes(made(0.5)) == 7.0
+    assert tables.per_transition("dreamed", "grpo_dream")(record) == 0.6
+    assert tables.minutes(record | {"cpu_seconds": {"prepared": None, "a": 1.0}}) == 7.0
+    for point in (curve := line((0, 9.0, 0.1), (10, 90.0, 0.9))):
+        point["cpu_seconds"] = point["seconds"] / 3
+    assert tables.reached({"curve": {"grpo_real": curve}}, 0.5) == (10, 30.0)
+
+
 def test_a_transition_costs_what_its_stage_took(recorded):
     costs = [{"world": "shop", "front": "text", "steps": 100, "seconds": 0.5}]
     found = rows(tables.cost(recorded, costs))["shop"]

@@ -119,7 +119,7 @@ class Watcher:
 @both
 def test_a_curriculum_picks_the_tasks_and_sees_each_iteration(prepared, settings):
     """A written task begins as its seed begins, for no log holds it."""
-    watcher, seen = Watcher(prepared.world.tasks("train")), []
+    watcher, seen = Watcher([t.task for t in prepared.log]), []
     dream_rl(
         prepared,
         prepared.agent.copy(),
@@ -130,11 +130,8 @@ def test_a_curriculum_picks_the_tasks_and_sees_each_iteration(prepared, settings
     assert watcher.shown == [(episodes, 4) for episodes in seen]
     written = [e for e in seen[0] if is_written(e.trajectory.task)]
     assert len(written) == 4
-    begin = next(
-        t.observation
-        for t in prepared.log
-        if t.task.id == written[0].trajectory.task.goal["begins_as"]
-    )
+    assert written[0].trajectory.task.goal["begins_as"] == prepared.log[0].task.id
+    begin = prepared.log[0].observation
     assert {e.trajectory.observation for e in written} == {begin}
 
 

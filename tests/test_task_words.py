@@ -75,6 +75,12 @@ def test_a_word_must_have_been_seen_beside_such_a_neighbour():
     assert not grammar("a wool old rug") and not grammar("a old slim rug")
 
 
+def test_right_neighbours_do_not_make_a_sentence():
+    grammar = Grammar(["put a clean mug in bed", "clean a mug and put it in bed"])
+    for torn in ("clean mug in bed", "put it in bed", "clean a mug in bed", "put a mug in bed"):
+        assert not grammar(torn)
+
+
 @pytest.mark.parametrize(("name", "least"), [("shop", 1.0), ("house", 0.7), ("web", 0.85)])
 def test_a_world_s_unseen_tasks_are_well_formed_and_garbled_ones_are_not(name, least):
     world = make_world(name, seed=0)

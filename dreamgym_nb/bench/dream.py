@@ -221,7 +221,10 @@ class _ClockedPass:
 
 
 def where_time_goes(of: Scene, turns: Turns) -> dict[str, float]:
-    """Shares of our way's processor time, from one more run with clocks in it."""
+    """Shares of our way's processor time, from one more run with clocks in it.
+
+    On one core: clocks of several would count each other's time.
+    """
     lm, clocked = of.lm(), _Clocked()
     begin = lm.begin
     model = ExperienceModel(lm, of.buffer, Format())
@@ -232,10 +235,13 @@ def where_time_goes(of: Scene, turns: Turns) -> dict[str, float]:
         mock.patch.object(lm, "generate", clocked("engine", lm.generate)),
         mock.patch.object(lm, "begin", lambda rows: _ClockedPass(begin(rows), clocked)),
     ):
+        cores = torch.get_num_threads()
+        torch.set_num_threads(1)
         start = time.process_time()
         for turn in turns:
             model.imagine(turn, max_new_tokens=MAX_NEW_TOKENS)
         total = time.process_time() - start
+        torch.set_num_threads(cores)
     spent = dict(clocked.seconds)
     spent["engine around the passes"] = spent.pop("engine") - spent["passes"]
     spent["the rest"] = total - sum(spent.values())

@@ -121,7 +121,7 @@ def run(of: Scene, agent: LanguageModel, size: Size, ours: bool) -> list[dict[st
     trainer = grpo_trainer.TrimmedTrainer if ours else trl.GRPOTrainer
     with (
         mock.patch.object(grpo_trainer, "TrimmedTrainer", trainer),
-        mock.patch.object(rollout, "Session", rollout.Session if ours else plain.PlainSession),
+        mock.patch.object(rollout, "Team", rollout.Team if ours else plain.PlainSession),
         mock.patch.object(grpo, "rollout", laps.rollout(rollout.rollout)),
     ):
         grpo.train_grpo(

@@ -1,8 +1,9 @@
 """One function for each method: the record of a run, put together from the stages it takes.
 
 Every record has ``exam`` (success on test tasks, real and for some in the
-dream), ``start`` (the same before the method), ``transitions``, ``seconds`` by stage,
-and for RL ``curve`` and ``history`` by stage.
+dream), ``start`` (the same before the method), ``transitions``, ``seconds`` (of the
+clock) by part, ``cpu_seconds`` (of the processor; they do not grow when the machine is
+busy) by stage, and for RL ``curve`` and ``history`` by stage.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ def start(ctx: Context) -> dict[str, Any]:
         "exam": {k: told.info[k] for k in ("real", "dream")},
         "transitions": {"offline": ready.info["offline"], **dict.fromkeys(COUNTED, 0)},
         "seconds": {**ready.info["seconds"], "exam": told.info["seconds"]["exam"]},
+        "cpu_seconds": _worked(ready, []),
     }
 
 
@@ -101,6 +103,7 @@ def transfer(ctx: Context) -> dict[str, Any]:
             **_summed([dream, found["after"]]),
         },
         "seconds": _seconds(home, [dream, found["after"]]),
+        "cpu_seconds": _worked(home, [dream, found["after"]]),
         "history": {"real": found["after"].info["history"]},
     }
 
@@ -121,11 +124,12 @@ def _record(ctx: Context, ready: Ready, plan: Plan, done: list[Stage]) -> dict[s
         "exam": last["exam"],
         "transitions": {"offline": ready.info["offline"], **_summed(done)},
         "seconds": _seconds(ready, done),
+        "cpu_seconds": _worked(ready, done),
     }
     for stage in done:
         if "curriculum" in stage.info:
             body["curriculum"] = stage.info["curriculum"]
-    curves = {s.folder.name.rpartition("-")[0]: s.info for s in done if "curve" in s.info}
+    curves = {_name(s): s.info for s in done if "curve" in s.info}
     if curves:
         body["curve"] = {name: info["curve"] for name, info in curves.items()}
         body["history"] = {name: info["history"] for name, info in curves.items()}
@@ -147,6 +151,18 @@ def _seconds(ready: Ready, done: list[Stage]) -> dict[str, float]:
         for name, seconds in stage.info["seconds"].items():
             told[name] = told.get(name, 0.0) + seconds
     return told
+
+
+def _worked(ready: Ready, done: list[Stage]) -> dict[str, float | None]:
+    """Processor time of training by stage, exams and looks left out; None: not measured."""
+    return {
+        "prepared": ready.info.get("cpu_seconds"),
+        **{_name(stage): stage.info.get("cpu_seconds") for stage in done},
+    }
+
+
+def _name(stage: Stage) -> str:
+    return stage.folder.name.rpartition("-")[0]
 
 
 # ---- all of them ----------------------------------------------------------------------------

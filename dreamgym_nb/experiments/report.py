@@ -79,7 +79,8 @@ def tables_page(
         "real world. A number is the mean over seeds ± the half-width of its 95% t-interval; "
         "without ± it is of one seed; – is not run. Each seed is another world, log, start and "
         "training. *Offline real* transitions are the log, from which every method starts; *real "
-        "in RL* come on top; minutes are all training on one core, what runs share included. "
+        "in RL* come on top; minutes and seconds are of one core's time in training (of the clock, "
+        "where a record has no other), what runs share included. "
         f"Numbers labelled *paper* are from {paper.SOURCE}: success in %, one seed, for "
         f"{', '.join(paper.AGENTS)}; its benchmarks are what our worlds stand for, so compare "
         "ratios, not values.",

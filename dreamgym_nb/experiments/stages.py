@@ -120,8 +120,9 @@ def prepare(ctx: Context, plan: Plan | None = None, world: str | None = None) ->
 
     def make(folder: Path) -> dict[str, Any]:
         ctx.say(f"prepares the {world}")
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), time.process_time()
         ready = loop.prepare(make_world(world, seed=seed), sizes, backbone)
+        worked = time.process_time() - worked
         ready.model.lm.save(folder / "model")
         ready.agent.save(folder / "agent")
         ctx.say(f"prepared in {time.perf_counter() - start:.0f} s")
@@ -131,6 +132,7 @@ def prepare(ctx: Context, plan: Plan | None = None, world: str | None = None) ->
         truth = fidelity.measure(ready.model, ready.world.fold, held_out, ready.world.hidden)
         return {
             "seconds": ready.seconds,
+            "cpu_seconds": worked,
             "offline": ready.offline_transitions,
             "fidelity": truth.to_json(),
             "parameters": backbone.parameters,

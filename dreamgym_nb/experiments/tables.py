@@ -54,7 +54,13 @@ def measured(name: str) -> Measure:
 
 
 def minutes(record: Record) -> float:
-    """All that was trained for this run, what it shares included; exams are left out."""
+    """All that was trained for this run, what it shares included; exams are left out.
+
+    Of the processor; of the clock, where only that was measured.
+    """
+    worked = record.get("cpu_seconds", {"": None}).values()
+    if None not in worked:
+        return sum(worked) / 60
     return sum(s for name, s in record["seconds"].items() if name != "exam") / 60
 
 
@@ -172,7 +178,8 @@ def per_transition(kind: str, stage: str) -> Callable[[Record], float | None]:
 
     def measure(record: Record) -> float | None:
         n = record["transitions"].get(kind)
-        return record["seconds"][stage] / n if n else None
+        worked = record.get("cpu_seconds", {}).get(stage)
+        return (worked or record["seconds"][stage]) / n if n else None
 
     return measure
 
@@ -206,16 +213,23 @@ def cost(recorded: Recorded, costs: Sequence[dict[str, Any]]) -> str:
 
 
 def reached(record: Record, goal: float) -> tuple[float, float] | None:
-    """Real transitions and seconds of RL until a look saw at least `goal`; None if none did."""
+    """Real transitions and seconds of RL until a look saw at least `goal`; None if none did.
+
+    Seconds as in `minutes`.
+    """
     real = seconds = 0.0
     for stage, curve in record.get("curve", {}).items():
         for point in curve:
             if point["success"] >= goal:
                 taken = 0 if stage.endswith("_dream") else point["transitions"]
-                return real + taken, seconds + point["seconds"]
-        seconds += curve[-1]["seconds"]
+                return real + taken, seconds + _spent(point)
+        seconds += _spent(curve[-1])
         real += 0 if stage.endswith("_dream") else curve[-1]["transitions"]
     return None
+
+
+def _spent(point: dict[str, Any]) -> float:
+    return point.get("cpu_seconds", point["seconds"])
 
 
 def to_reach(recorded: Recorded, world: str, goal: float, chromium: float | None) -> str:

@@ -64,26 +64,32 @@ def improve(
     """
 
     def make(folder: Path) -> dict[str, Any]:
-        agent = begin.copy()
-        curve = [{"iteration": 0, "transitions": 0, "seconds": 0.0, **_point(first["real"])}]
+        agent, aside = begin.copy(), 0.0
+        nothing = {"iteration": 0, "transitions": 0, "seconds": 0.0, "cpu_seconds": 0.0}
+        curve = [nothing | _point(first["real"])]
         looks = spread(ready.exam.tasks("test"), plan.scale.look)
 
         def after(record: IterationRecord, episodes: list[Episode]) -> None:
+            nonlocal aside
             told = f"{name}: iteration {record.iteration}, {record.transitions:,} transitions, "
             told += f"success {record.success:.2f}"
             if record.iteration % plan.scale.every == 0:
+                looked = time.process_time()
+                place = _place(record) | {"cpu_seconds": looked - started - aside}
                 now = evaluate(agent, real(ready.exam), looks).to_json()
-                curve.append(_place(record) | _point(now))
+                aside += time.process_time() - looked
+                curve.append(place | _point(now))
                 told += f"; real test {now['success']:.2f}"
             ctx.say(told)
 
+        started = time.process_time()
         history, told = train(agent, after, folder)
         if history.interrupted:
             raise KeyboardInterrupt
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), time.process_time() - started - aside
         end = examine(ready, plan, agent, dream)
         if history.iterations:
-            last = _place(history.iterations[-1])
+            last = _place(history.iterations[-1]) | {"cpu_seconds": worked}
             curve = [p for p in curve if p["iteration"] < last["iteration"]]
             curve.append(last | _point(end["real"]))
         ctx.say(f"{name}: real test {first['real']['success']:.2f} → {end['real']['success']:.2f}")
@@ -95,6 +101,7 @@ def improve(
             "history": [r.to_json() for r in history.iterations],
             **told,
             "seconds": {name: seconds, "exam": time.perf_counter() - start},
+            "cpu_seconds": worked,
         }
 
     return ctx.stages.stage(name, key, make)
@@ -258,7 +265,7 @@ def imitated(ctx: Context, ready: Ready, plan: Plan, method: str) -> Stage:
     }
 
     def make(folder: Path) -> dict[str, Any]:
-        log, start = ready.prepared.log, time.perf_counter()
+        log, start, worked = ready.prepared.log, time.perf_counter(), time.process_time()
         if before is None:
             agent, counts = ready.prepared.agent.copy(), {}
             history = baselines.sft(agent, log, settings)
@@ -269,7 +276,7 @@ def imitated(ctx: Context, ready: Ready, plan: Plan, method: str) -> Stage:
             history = baselines.dpo(agent, pairs.pairs, settings)
         if history.interrupted:
             raise KeyboardInterrupt
-        trained = time.perf_counter()
+        trained, worked = time.perf_counter(), time.process_time() - worked
         end = examine(ready, plan, agent, dream=False)
         ctx.say(f"{method}: real test {end['real']['success']:.2f}")
         agent.save(folder / "agent")
@@ -279,6 +286,7 @@ def imitated(ctx: Context, ready: Ready, plan: Plan, method: str) -> Stage:
             "final_loss": history.loss[-1] if history.loss else None,
             "transitions": {"real": 0, **counts},
             "seconds": {method: trained - start, "exam": time.perf_counter() - trained},
+            "cpu_seconds": worked,
         }
 
     return ctx.stages.stage(method, key, make)

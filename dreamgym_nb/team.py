@@ -1,0 +1,110 @@
+"""One batch of texts on several cores: each writes some of the rows.
+
+A small model's products are too small to be shared between cores: two of them
+work on one hardly faster than one alone.  Rows have nothing to do with each
+other, though.  So each core gets a session of its own with some of the rows.
+
+The random numbers are drawn for the whole batch before it is shared out: what
+is sampled does not depend on the number of cores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+
+from dreamgym_nb.generation import Generation, Session
+
+if TYPE_CHECKING:
+    from dreamgym_nb.language_model import LanguageModel
+
+FEWEST = 8  # rows for each core; fewer are not worth a thread
+T = TypeVar("T")
+
+
+def on_all_cores(jobs: Sequence[Callable[[], T]]) -> list[T]:
+    """Do jobs at the same time, each in a thread with one core; returns what they return."""
+    if len(jobs) == 1:
+        return [jobs[0]()]
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(
+            len(jobs), initializer=torch.set_num_threads, initargs=(1,)
+        ) as pool:
+            return list(pool.map(lambda job: job(), jobs))
+    finally:
+        torch.set_num_threads(threads)  # new threads begin with what was set last, anywhere
+
+
+class Team:
+    """A `generation.Session` whose rows are dealt out to the cores.
+
+    Args:
+        lm: the language model.
+        rows: size of the batch.
+        draft: see `Session`.
+        cores: how many share the work; as many as torch has threads when omitted, one on
+            a GPU or for a few rows.
+    """
+
+    def __init__(
+        self, lm: LanguageModel, rows: int, draft: int | None = None, cores: int | None = None
+    ) -> None:
+        if cores is None:
+            cores = torch.get_num_threads() if lm.device.type == "cpu" else 1
+        n = max(1, min(cores, rows // FEWEST))
+        # Dealt like cards: neighbours are often alike in length.
+        self.place = [(i % n, i // n) for i in range(rows)]  # session and row in it
+        lm.begin(0)  # lays the weights out once, before several threads ask for them
+        self.sessions = [Session(lm, len(range(s, rows, n)), draft) for s in range(n)]
+
+    def _dealt(self, values: Sequence[T]) -> list[list[T]]:
+        """What belongs to the rows, by session, in the order of its rows."""
+        hands: list[dict[int, T]] = [{} for _ in self.sessions]
+        for (s, i), value in zip(self.place, values, strict=True):
+            hands[s][i] = value
+        return [[hand[i] for i in sorted(hand)] for hand in hands]
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these rows, in this order."""
+        kept: list[list[int]] = [[] for _ in self.sessions]
+        places = []
+        for s, i in (self.place[r] for r in rows):
+            places.append((s, len(kept[s])))
+            kept[s].append(i)
+        for session, own in zip(self.sessions, kept, strict=True):
+            if own:
+                session.keep(own)
+        working = [s for s, own in enumerate(kept) if own]
+        self.sessions = [self.sessions[s] for s in working]
+        self.place = [(working.index(s), i) for s, i in places]
+
+    def read(self, chunks: Sequence[Sequence[int]]) -> None:
+        """Add tokens to each row, see `Session.read`."""
+        jobs = zip(self.sessions, self._dealt(chunks), strict=True)
+        on_all_cores([lambda s=s, own=own: s.read(own) for s, own in jobs])
+
+    def write(
+        self,
+        max_new_tokens: int,
+        temperature: float | Sequence[float] = 1.0,
+        generator: torch.Generator | None = None,
+        last: bool = False,
+    ) -> list[Generation]:
+        """Let the model continue every row, see `Session.write`."""
+        n, device = len(self.place), self.sessions[0].lm.device
+        luck = torch.rand(n, max_new_tokens, device=device, generator=generator)
+        heat = [temperature] * n if isinstance(temperature, (int, float)) else temperature
+        hands = zip(self.sessions, self._dealt(heat), self._dealt(list(luck)), strict=True)
+        done = on_all_cores(
+            [
+                lambda s=s, warm=warm, own=own: s.write(
+                    max_new_tokens, warm, last=last, luck=torch.stack(own)
+                )
+                for s, warm, own in hands
+            ]
+        )
+        return [done[s][i] for s, i in self.place]
