@@ -17,7 +17,11 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "notebooks"
 FOUND = sorted(FOLDER.glob("*.ipynb"))
 
-LESSONS = ["00_dreamgym_in_ten_minutes", "01_worlds_and_experience"]
+LESSONS = [
+    "00_dreamgym_in_ten_minutes",
+    "01_worlds_and_experience",
+    "02_experience_model",
+]
 """The lessons that are finished; a notebook joins the list when it is added to the folder."""
 
 
