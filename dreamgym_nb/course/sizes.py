@@ -85,6 +85,11 @@ LESSON_SIZES: dict[str, dict[str, dict[str, Scalar]]] = {
             "riddles": 8,
         },
     },
+    "03_replay_buffer": {
+        "smoke": {"held_out": 6, "updates": 2, "dreams": 4, "steps": 2},
+        "lesson": {"held_out": 100, "updates": 40, "dreams": 60, "steps": 12},
+        "full": {"held_out": 300, "updates": 350, "dreams": 300, "steps": 12},
+    },
     "05_rl_in_the_real_world": {
         "smoke": {
             "hand_groups": 1,
