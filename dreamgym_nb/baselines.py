@@ -288,18 +288,3 @@ def dpo(
         args = DPOConfig(**arguments(lm, s), beta=s.beta, loss_type="sigmoid")
     reference, history = lm.copy().model, DPOHistory()
     return train(OnTokens, lm, args, plan, tensors, history, LOGGED, progress, ref_model=reference)
-
-
-SFT_SETTINGS = {
-    "shop": SFTSettings(),
-    "house": SFTSettings(),
-    "web": SFTSettings(),
-}
-"""What each world's SFT is run with, from its backbone, on a log of 2,000 episodes."""
-
-DPO_SETTINGS = {
-    "shop": DPOSettings(),
-    "house": DPOSettings(),
-    "web": DPOSettings(),
-}
-"""What each world's DPO is run with, from the SFT policy."""

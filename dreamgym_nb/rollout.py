@@ -128,6 +128,7 @@ def _roll(
                     source=world.source,
                     trajectory=ids[i],
                     failed=info["failed"][i],
+                    confidence=info["confidence"][i],
                 )
             )
             histories[i] = (*histories[i], (seen[i], actions[i]))

@@ -11,8 +11,6 @@ from trl import DPOTrainer, SFTTrainer
 
 from dreamgym_nb.agent import transcript
 from dreamgym_nb.baselines import (
-    DPO_SETTINGS,
-    SFT_SETTINGS,
     DPOSettings,
     Pair,
     SFTSettings,
@@ -321,9 +319,3 @@ def test_what_cannot_be_learned_from_gets_a_sentence(agent):
 def test_settings_that_cannot_be_run_are_refused(kind, wrong, said):
     with pytest.raises(UserError, match=said):
         kind(**wrong)
-
-
-def test_each_world_has_its_settings():
-    from dreamgym_nb.worlds import WORLDS
-
-    assert set(SFT_SETTINGS) == set(DPO_SETTINGS) == set(WORLDS)

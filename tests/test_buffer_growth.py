@@ -83,6 +83,17 @@ def test_a_memory_that_left_is_not_found_and_can_come_again():
     assert [m.observation for m, _ in buffer.retrieve([("s", "click[b]")], 1)[0]] == ["first"]
 
 
+def test_a_fact_takes_the_place_of_a_dream_whose_number_has_changed():
+    buffer = ReplayBuffer([make("r0")], capacity=3)
+    for i in range(9):
+        buffer.add([dream(f"d{i}")])
+    assert len(buffer._memories) < 10, "places were given back"
+    assert actions(buffer) == ["r0", "d7", "d8"]
+    assert buffer.add([make("d7", "fact", "t1")]) == 1
+    assert actions(buffer) == ["r0", "d8", "d7"]
+    assert buffer.sources == {"real": 2, "dream": 1}
+
+
 def test_a_fact_that_left_still_outdoes_a_dream_of_it():
     buffer = ReplayBuffer([make("a"), make("b")], capacity=1)
     assert actions(buffer) == ["b"]

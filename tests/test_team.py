@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from dreamgym_nb import team
 from dreamgym_nb.generation import Session
 from dreamgym_nb.team import FEWEST, Team, on_all_cores
 
@@ -27,9 +28,9 @@ def told(work, lm):
 def test_a_team_writes_what_a_session_writes(lm, cores):
     """Also the sampled rows: their random numbers do not depend on who writes them."""
     alone = told(Session(lm, ROWS), lm)
-    team = Team(lm, ROWS, cores=cores)
-    assert len(team.sessions) == min(cores, 3), "no core is called for fewer rows than FEWEST"
-    together = told(team, lm)
+    shared = Team(lm, ROWS, cores=cores)
+    assert len(shared.sessions) == min(cores, 3), "no core is called for fewer rows than FEWEST"
+    together = told(shared, lm)
     assert len({tuple(g.tokens) for g in alone[0]}) > 5, "rows differ, so that places matter"
     for one, other in zip(alone, together, strict=True):
         assert [g.tokens for g in one] == [g.tokens for g in other]
@@ -38,17 +39,17 @@ def test_a_team_writes_what_a_session_writes(lm, cores):
 
 
 def test_a_core_without_rows_leaves(lm):
-    team = Team(lm, 2 * FEWEST, cores=2)
-    team.read([lm.encode(TEXTS[i % 4]) for i in range(2 * FEWEST)])
-    first = team.write(4, 0.0)
-    team.keep([2, 4, 0])  # all of them the first core's
-    assert len(team.sessions) == 1
-    team.read([lm.encode("click[b10]")] * 3)
-    second = team.write(4, 0.0)
-    for row, one, two in zip((2, 4, 0), (first[2], first[4], first[0]), second, strict=True):
+    two = Team(lm, 2 * FEWEST, cores=2)
+    two.read([lm.encode(TEXTS[i % 4]) for i in range(2 * FEWEST)])
+    first = two.write(4, 0.0)
+    two.keep([2, 4, 0])  # all of them the first core's
+    assert len(two.sessions) == 1
+    two.read([lm.encode("click[b10]")] * 3)
+    second = two.write(4, 0.0)
+    for row, one, then in zip((2, 4, 0), (first[2], first[4], first[0]), second, strict=True):
         alone = Session(lm, 1)
         alone.read([[*lm.encode(TEXTS[row % 4]), *one.tokens, *lm.encode("click[b10]")]])
-        assert alone.write(4, 0.0)[0].tokens == two.tokens
+        assert alone.write(4, 0.0)[0].tokens == then.tokens
 
 
 def test_the_number_of_threads_is_what_it_was():
@@ -57,7 +58,20 @@ def test_the_number_of_threads_is_what_it_was():
     seen = on_all_cores([torch.get_num_threads, torch.get_num_threads])
     assert seen == [1, 1]
     assert torch.get_num_threads() == before
-    assert on_all_cores([torch.get_num_threads]) == [before], "one job needs no thread"
+    assert on_all_cores([torch.get_num_threads]) == [1], "one core is faster for a small model"
+    assert torch.get_num_threads() == before
+
+
+def test_a_larger_model_has_one_session_with_torch_s_own_threads(lm, monkeypatch):
+    monkeypatch.setattr(team, "SMALL", lm.parameters)
+    large = Team(lm, ROWS, cores=3)
+    assert len(large.sessions) == 1
+    threads = []
+    monkeypatch.setattr(
+        large.sessions[0], "read", lambda chunks: threads.append(torch.get_num_threads())
+    )
+    large.read([[5]] * ROWS)
+    assert threads == [torch.get_num_threads()]
 
 
 def test_what_goes_wrong_in_a_thread_is_told():

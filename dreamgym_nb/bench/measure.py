@@ -8,7 +8,6 @@ and in that run its memory is watched.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import statistics
 import threading
@@ -20,6 +19,8 @@ from typing import Any
 import psutil
 import torch
 from transformers import PretrainedConfig
+
+from dreamgym_nb.team import c_library
 
 MEMORY_METHOD = "sampling thread every 5 ms in an untimed run, growth over the start"
 GAIN = 1.5  # a recorded ratio from here on claims a gain: see `regressions`
@@ -149,17 +150,10 @@ def memory_growth(work: Callable[[], Any], every: float = 0.005) -> tuple[float,
 def resident() -> int:
     """Bytes that the process holds, what it does not use any more handed back first."""
     gc.collect()
-    trim = getattr(_c_library(), "malloc_trim", None)
+    trim = getattr(c_library(), "malloc_trim", None)
     if trim is not None:
         trim(0)
     return psutil.Process().memory_info().rss
-
-
-def _c_library() -> ctypes.CDLL | None:
-    try:
-        return ctypes.CDLL(None)
-    except (OSError, TypeError):  # Windows has no library of that name
-        return None
 
 
 # ---- the arithmetic floor ----------------------------------------------------------------

@@ -88,6 +88,8 @@ SCALES = {
         small_budget=3_200,
         exam=(120, 2),
         look=60,
+        sft={"epochs": 1.0},  # episodes are three times as long as the shop's
+        dpo={"epochs": 0.3},
     ),
     "web": Scale(
         preparation=_prepared("web"),
@@ -98,6 +100,8 @@ SCALES = {
         small_budget=1_300,
         exam=(200, 2),
         look=60,
+        sft={"epochs": 2.0},
+        dpo={"epochs": 0.75},
     ),
 }
 """What the recorded runs use; the numbers are what two processor cores can do in some nights."""
