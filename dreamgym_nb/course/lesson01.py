@@ -11,7 +11,7 @@ from copy import deepcopy
 from typing import Any
 
 from ..experience import Task, Trajectory, Transition
-from .exercises import Exercise, Wrong
+from .exercises import Exercise, Prediction, Wrong
 
 # ---- 1: one episode by hand ------------------------------------------------------------------
 
@@ -241,7 +241,8 @@ def _counts_ends(log: Sequence[Trajectory]) -> dict[str, tuple[int, int]]:
     return {b: (ends[b], n) for b, (_, n) in counted.items()}
 
 
-def _drops_the_cut(log: Sequence[Trajectory]) -> dict[str, tuple[int, int]]:
+def success_with_bug(log: Sequence[Trajectory]) -> dict[str, tuple[int, int]]:
+    """As the notebook has it: who was cut is left out, which makes slow behaviours look good."""
     return success_by_behaviour([t for t in log if not t.truncated])
 
 
@@ -249,6 +250,10 @@ def _counts_steps(log: Sequence[Trajectory]) -> dict[str, tuple[int, int]]:
     counted = success_by_behaviour(log)
     steps = {b: sum(len(t.transitions) for t in log if t.behaviour == b) for b in counted}
     return {b: (wins, steps[b]) for b, (wins, _) in counted.items()}
+
+
+def _divides_by_all(log: Sequence[Trajectory]) -> dict[str, tuple[int, int]]:
+    return {b: (wins, len(log)) for b, (wins, _) in success_by_behaviour(log).items()}
 
 
 def episode(behaviour: str, reward: float, steps: int, truncated: bool = False) -> Trajectory:
@@ -292,10 +297,11 @@ def _describe_log(log: Sequence[Trajectory]) -> str:
 
 SUCCESS = Exercise(
     name="success_by_behaviour",
-    title="count successes and episodes by behaviour",
+    title="fix the bug: count successes and episodes by behaviour",
     solution=success_by_behaviour,
     cases=_logs,
     describe=_describe_log,
+    bug=success_with_bug,
     wrong=(
         Wrong(
             "counts ends",
@@ -303,19 +309,46 @@ SUCCESS = Exercise(
             "An episode that ended by itself need not have succeeded: ask `success`.",
         ),
         Wrong(
-            "drops the cut episodes",
-            _drops_the_cut,
-            "An episode without an end is still one that did not succeed. Leaving it out makes "
-            "slow behaviours look good.",
-        ),
-        Wrong(
             "counts steps",
             _counts_steps,
             "Success is a property of an episode. Divided by steps, it would fall for whoever "
             "takes longer.",
         ),
+        Wrong(
+            "divides by all episodes",
+            _divides_by_all,
+            "Each behaviour has a denominator of its own. With that of the whole log a rare "
+            "behaviour would seem to fail.",
+        ),
     ),
 )
 
-EXERCISES = (PLAY_EPISODE, TAKE, SUCCESS)
+# ---- 2: predict, is a state shorter than what the world says? ----------------------------------
+
+LONGER = Prediction(
+    name="longer",
+    title="predict: in which worlds is the state longer than the raw text?",
+    options=("in none", "in the web", "in the shop and the house", "in all"),
+    solution="in the shop and the house",
+    wrong=(
+        Wrong(
+            "abstract means short",
+            "in none",
+            "A state leaves out markup, but it adds what the present sentence does not say: what "
+            "was chosen, and what was seen in places that are out of sight now.",
+        ),
+        Wrong(
+            "the web is the largest",
+            "in the web",
+            "The web says most, and most of it is markup, which its state leaves out.",
+        ),
+        Wrong(
+            "remembering always costs",
+            "in all",
+            "It does cost, but in the web what is left out is more than what is remembered.",
+        ),
+    ),
+)
+
+EXERCISES = (PLAY_EPISODE, LONGER, TAKE, SUCCESS)
 """In the order of the lesson."""

@@ -15,10 +15,7 @@ Scalar = int | float | str | bool
 LESSON_SIZES: dict[str, dict[str, dict[str, Scalar]]] = {
     "00_dreamgym_in_ten_minutes": {
         "smoke": {
-            "log": 60,
-            "model_steps": 2,
             "held_out": 6,
-            "agent_steps": 2,
             "test_tasks": 16,
             "repeats": 1,
             "iterations": 2,
@@ -27,22 +24,16 @@ LESSON_SIZES: dict[str, dict[str, dict[str, Scalar]]] = {
             "look_every": 2,
         },
         "lesson": {
-            "log": 2000,
-            "model_steps": 250,
             "held_out": 100,
-            "agent_steps": 30,
             "test_tasks": 150,
             "repeats": 2,
-            "iterations": 20,
+            "iterations": 16,
             "groups": 16,
             "group_size": 8,
-            "look_every": 5,
+            "look_every": 4,
         },
         "full": {
-            "log": 2000,
-            "model_steps": 350,
             "held_out": 300,
-            "agent_steps": 30,
             "test_tasks": 150,
             "repeats": 4,
             "iterations": 40,

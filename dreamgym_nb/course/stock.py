@@ -34,7 +34,7 @@ from ..loop import PREPARATIONS, Preparation, Prepared
 from ..replay_buffer import ReplayBuffer
 from ..task_writer import task_samples
 from ..training import FitHistory
-from ..worlds import collect_log, make_world
+from ..worlds import World, collect_log, make_world
 from . import sizes
 from .widgets import _seconds, progress
 
@@ -144,30 +144,54 @@ def prepared(world: str = "shop", seed: int = 0, size: str = "lesson", **changes
     """
     home = make_world(world, seed=seed)
     recipe = preparation(world, seed, size, **changes)
-    seconds, clock = {}, time.perf_counter()
+    clock = time.perf_counter()
     log = collect_log(home, home.tasks("train"), recipe.log_episodes, seed=seed)
-    transitions = transitions_of(log)
     backbone = load_backbone(world)
-    model = ExperienceModel(backbone.copy(), ReplayBuffer(transitions), recipe.format)
-    seconds["log"] = time.perf_counter() - clock
+    model = ExperienceModel(backbone.copy(), ReplayBuffer(transitions_of(log)), recipe.format)
+    seconds = {"log": time.perf_counter() - clock}
+    seconds["experience model"] = learn_world(home, log, model, recipe).seconds
+    agent = backbone.copy()
+    seconds["agent start"] = learn_start(log, agent, recipe).seconds
+    return Prepared(home, log, model, agent, seconds)
+
+
+def learn_world(
+    world: World, log: list[Trajectory], model: ExperienceModel, recipe: Preparation
+) -> Kept:
+    """Train an experience model on a log, as `loop.prepare` does, or find it trained.
+
+    Args:
+        world: Where the log comes from.
+        log: What is learned.
+        model: Trained in place.
+        recipe: How long and how.
+    """
+    transitions, samples, seed = transitions_of(log), recipe.task_samples, recipe.seed
 
     def learn() -> FitHistory:
-        samples = recipe.task_samples
         return model.fit(
-            transitions + relabel(home, transitions, recipe.hindsight, seed),
+            transitions + relabel(world, transitions, recipe.hindsight, seed),
             steps=recipe.model_steps,
             learning_rate=recipe.model_rate,
             easy=recipe.model_easy,
-            hidden=home.hidden,
+            hidden=world.hidden,
             seed=seed,
             beside=task_samples(model.lm, log, samples, seed=seed) if samples else (),
             progress=progress("experience model"),
         )
 
-    kept = once("experience model", model.lm, model_key(log, recipe), learn)
-    seconds["experience model"] = kept.seconds
-    agent = backbone.copy()
-    kept = once(
+    return once("experience model", model.lm, model_key(log, recipe), learn)
+
+
+def learn_start(log: list[Trajectory], agent: LanguageModel, recipe: Preparation) -> Kept:
+    """Give an agent its start by imitation, as `loop.prepare` does, or find it.
+
+    Args:
+        log: Whose successful episodes are imitated.
+        agent: Trained in place.
+        recipe: How long and how.
+    """
+    return once(
         "agent start",
         agent,
         agent_key(log, recipe),
@@ -176,12 +200,10 @@ def prepared(world: str = "shop", seed: int = 0, size: str = "lesson", **changes
             log,
             steps=recipe.agent_steps,
             learning_rate=recipe.agent_rate,
-            seed=seed,
+            seed=recipe.seed,
             progress=progress("agent start"),
         ),
     )
-    seconds["agent start"] = kept.seconds
-    return Prepared(home, log, model, agent, seconds)
 
 
 def preparation(world: str, seed: int, size: str, **changes: Any) -> Preparation:
