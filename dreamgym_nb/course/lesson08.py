@@ -1,0 +1,394 @@
+"""Lesson 08: the agent that a dream made, the exercises on what it cost, and the price of a step.
+
+The exercises: keep the books of a run, keep a budget, a guess, and the price at which a dream pays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from .exercises import Exercise, Prediction, Wrong
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..experiments.store import Record
+    from ..grpo import GRPOSettings, RLHistory
+    from ..language_model import LanguageModel
+    from ..loop import Prepared
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+def dreamed(ready: Prepared, settings: GRPOSettings) -> tuple[LanguageModel, RLHistory]:
+    """The agent after RL in the dream (step B, lesson 06): found in the stock or made now.
+
+    The dream is a copy with a buffer of its own, so `ready` remembers nothing of it, whether the
+    agent was made now or found.
+
+    Args:
+        ready: Step A, see `stock.prepared`.
+        settings: Of RL in the dream.
+    """
+    from dataclasses import replace
+
+    from ..experience import transitions_of
+    from ..experience_model import ExperienceModel
+    from ..loop import dream_rl
+    from ..replay_buffer import ReplayBuffer
+    from . import stock
+    from .widgets import rl_progress
+
+    buffer = ReplayBuffer(transitions_of(ready.log))
+    model = ExperienceModel(ready.model.lm, buffer, ready.model.format)
+    agent = ready.agent.copy()
+    told = rl_progress(settings.iterations).on_iteration
+    kept = stock.once(
+        "dreamed agent",
+        agent,
+        {"log": ready.log, "model": ready.model.lm, "settings": settings},
+        lambda: dream_rl(replace(ready, model=model), agent, settings, on_iteration=told),
+    )
+    # The trainer leaves a `forward` on the model that is bound to this very one: a copy of the
+    # agent would go on with it, and train the wrong weights.
+    vars(agent.model).pop("forward", None)
+    return agent, kept.history
+
+
+# ---- what a step costs, as recorded ----
+
+
+def prices(path: Path | None = None) -> list[dict[str, Any]]:
+    """What one step cost when the bench was recorded, one row a kind of step.
+
+    Args:
+        path: Of the bench's record; the one in `results` when omitted.
+
+    Returns:
+        Rows with ``step``, ``seconds`` (of the clock), ``cpu`` (seconds of the processor) and
+        ``date``; none where nothing is recorded.
+    """
+    from ..bench import command
+
+    record = command.load(path or RESULTS / "bench.json")["full"]
+    rows = []
+    for name, cost in record.get("worlds", {}).get("worlds", {}).items():
+        rows.append(_price(f"real, {name}", cost, record["worlds"]["date"]))
+    for name, found in record.get("dream", {}).get("worlds", {}).items():
+        rows.append(_price(f"dreamed, {name}", found["ways"]["ours"], record["dream"]["date"]))
+    return rows
+
+
+def _price(step: str, cost: Mapping[str, float], day: str) -> dict[str, Any]:
+    seconds, cpu = cost["milliseconds"] / 1000, cost["cpu_milliseconds"] / 1000
+    return {"step": step, "seconds": seconds, "cpu": cpu, "date": day}
+
+
+# ---- recorded runs ----
+
+METHODS = ("grpo_real", "grpo_real_small", "grpo_dream", "grpo_s2r")
+"""The rows of the grid that this lesson is about, and the stage that each one's curve is of."""
+_LINES = {"grpo_real": "grpo_real", "grpo_real_small": "grpo_small", "grpo_s2r": "grpo_s2r"}
+
+
+def draw_recorded(ax: Axes, kept: Mapping[str, Sequence[Record]]) -> list[dict[str, Any]]:
+    """Draw success on test tasks over real transitions of RL; one row of numbers a method.
+
+    Args:
+        ax: The axes to draw on.
+        kept: Records by method of the grid, see `time_machine.recorded`; the dream, which takes no
+            real step, is a row without a line.
+    """
+    from ..experiments.compare import mean_text, success
+    from ..experiments.figures import points
+    from ..experiments.grid import METHODS as NAMES
+    from .figures import curve_with_interval
+
+    rows = []
+    for index, (method, records) in enumerate(kept.items()):
+        if method in _LINES:
+            x, ys = points(records, _LINES[method])
+            curve_with_interval(ax, x, ys, NAMES[method], index)
+        counts = [[r["transitions"][k] for r in records] for k in ("offline", "real", "dreamed")]
+        rows.append(
+            {
+                "method": NAMES[method],
+                "success": mean_text(success(r) for r in records),
+                "seeds": len(records),
+                "offline": round(fmean(counts[0])),
+                "real in RL": round(fmean(counts[1])),
+                "dreamed": round(fmean(counts[2])),
+                "until": max(r["date"] for r in records),
+            }
+        )
+    ax.set(xlabel="real transitions in RL", ylabel="success on test tasks", ylim=(0, 1))
+    if ax.lines:
+        ax.legend(fontsize=9)
+    return rows
+
+
+# ---- 1: the books ----
+
+Entry = tuple[str, str, str, int]  # batch, "real" or "dream", "log", "training" or "exam", steps
+
+
+def bill(book: Sequence[Entry]) -> dict[str, int]:
+    """The reference: each batch once, exams left out; the log apart from the steps of RL."""
+    batches = {batch: (world, use, n) for batch, world, use, n in book}
+    paid = {"offline": 0, "real": 0, "dreamed": 0}
+    for world, use, n in batches.values():
+        if use != "exam":
+            kind = "dreamed" if world == "dream" else "offline" if use == "log" else "real"
+            paid[kind] += n
+    return paid
+
+
+def _dreams_are_real(book: Sequence[Entry]) -> dict[str, int]:
+    paid = bill(book)
+    return {**paid, "real": paid["real"] + paid["dreamed"]}
+
+
+def _exams_are_paid(book: Sequence[Entry]) -> dict[str, int]:
+    return bill([(b, w, "training" if use == "exam" else use, n) for b, w, use, n in book])
+
+
+def _forgets_the_log(book: Sequence[Entry]) -> dict[str, int]:
+    return {**bill(book), "offline": 0}
+
+
+def _pays_twice(book: Sequence[Entry]) -> dict[str, int]:
+    return bill([(f"{i}", w, use, n) for i, (_, w, use, n) in enumerate(book)])
+
+
+def _only_the_last(book: Sequence[Entry]) -> dict[str, int]:
+    last = {(w, use): row for row in book for w, use in [row[1:3]]}
+    return bill(list(last.values()))
+
+
+BILL = Exercise(
+    name="bill",
+    title="the books of a run: what counts as a real step",
+    solution=bill,
+    cases=lambda: [
+        ([("log", "real", "log", 900)],),
+        ([("nights", "dream", "training", 700)],),
+        ([("mornings", "real", "training", 80), ("marks", "real", "exam", 300)],),
+        ([("log", "real", "log", 900), ("log", "real", "log", 900)],),
+        (
+            [
+                ("log", "real", "log", 900),
+                ("log", "real", "log", 900),
+                ("nights", "dream", "training", 700),
+                ("look", "dream", "exam", 50),
+                ("mornings", "real", "training", 80),
+                ("more", "real", "training", 40),
+                ("marks", "real", "exam", 300),
+            ],
+        ),
+    ],
+    describe=lambda book: f"the book {list(book)}",
+    wrong=(
+        Wrong(
+            "dreamed steps are real",
+            _dreams_are_real,
+            "A dreamed step costs a computation and nothing else: nobody had to reset a shop for "
+            "it. It is counted, but apart.",
+        ),
+        Wrong(
+            "exams are paid",
+            _exams_are_paid,
+            "Nothing was learned from an exam, and every method sits the same one, so it is left "
+            "out of what learning cost. (Choose an agent by it, and it becomes training.)",
+        ),
+        Wrong(
+            "forgets the log",
+            _forgets_the_log,
+            "The log is experience of the real world that somebody paid for, before RL began. A "
+            "dream without real steps in RL is not a dream without real steps.",
+        ),
+        Wrong(
+            "pays twice",
+            _pays_twice,
+            "The same batch stands in the book each time that somebody reads it: the experience "
+            "model and the agent's start learn from one log. It was taken once.",
+        ),
+        Wrong(
+            "only the last of a kind",
+            _only_the_last,
+            "A run may practise several times. Each batch of real practice was paid for, not only "
+            "the one that ended well.",
+        ),
+    ),
+)
+
+# ---- 2: fix the bug: a budget that is kept ----
+
+
+def may_start(lengths: Sequence[int], budget: int) -> bool:
+    """The reference: whether an iteration as long as the longest so far still fits."""
+    return not lengths or sum(lengths) + max(lengths) <= budget
+
+
+def _looks_back_only(lengths: Sequence[int], budget: int) -> bool:
+    """What stands in the notebook: it starts as long as anything is left."""
+    return sum(lengths) < budget
+
+
+def _expects_the_usual(lengths: Sequence[int], budget: int) -> bool:
+    return not lengths or sum(lengths) + fmean(lengths) <= budget
+
+
+def _expects_the_last(lengths: Sequence[int], budget: int) -> bool:
+    return not lengths or sum(lengths) + lengths[-1] <= budget
+
+
+def _never_begins(lengths: Sequence[int], budget: int) -> bool:
+    return bool(lengths) and may_start(lengths, budget)
+
+
+def _wastes_the_rest(lengths: Sequence[int], budget: int) -> bool:
+    return not lengths or sum(lengths) + max(lengths) < budget
+
+
+MAY_START = Exercise(
+    name="may_start",
+    title="fix the bug: a budget that is really kept",
+    solution=may_start,
+    cases=lambda: [
+        ([], 100),
+        ([60], 100),
+        ([50], 100),
+        ([120], 100),
+        ([40, 80], 190),
+        ([80, 40], 190),
+        ([30, 30, 30], 121),
+    ],
+    describe=lambda lengths, budget: f"iterations of {list(lengths)} steps, budget {budget}",
+    bug=_looks_back_only,
+    wrong=(
+        Wrong(
+            "expects the usual",
+            _expects_the_usual,
+            "About half of all iterations are longer than the mean one, and each of these would "
+            "go beyond the budget. A promise needs the longest.",
+        ),
+        Wrong(
+            "expects the last",
+            _expects_the_last,
+            "The last one may have been short by luck. An agent that fails again wanders to the "
+            "step limit, and the next iteration is long.",
+        ),
+        Wrong(
+            "never begins",
+            _never_begins,
+            "Before the first iteration nothing tells how long it will be. It is always run, or "
+            "nothing would ever be.",
+        ),
+        Wrong(
+            "wastes the rest",
+            _wastes_the_rest,
+            "An iteration that fits exactly is within the budget: at most means ≤.",
+        ),
+    ),
+)
+
+# ---- 3: predict, then run ----
+
+GUESS = Prediction(
+    name="guess",
+    title="predict: when does practice from scratch catch up with the dream?",
+    options=("within the small budget", "within the large one", "not at all"),
+    solution="not at all",
+    wrong=(
+        Wrong(
+            "reality teaches at once",
+            "within the small budget",
+            "A few iterations of practice are a few updates. The dream had as many as it liked, "
+            "for nobody counted its steps.",
+        ),
+        Wrong(
+            "four times is enough",
+            "within the large one",
+            "Practice is on its way there, but an update of RL moves the agent little, and each "
+            "one has to be paid in real steps.",
+        ),
+    ),
+)
+
+# ---- 4: the price at which it pays ----
+
+
+def break_even(
+    scratch_steps: int, scratch_seconds: float, warm_steps: int, warm_seconds: float
+) -> float:
+    """The reference: where the two lines ``seconds + steps × price`` cross."""
+    saved = scratch_steps - warm_steps
+    return max(0.0, (warm_seconds - scratch_seconds) / saved) if saved > 0 else math.inf
+
+
+def _warm_takes_no_steps(steps: int, seconds: float, warm_steps: int, warm: float) -> float:
+    return break_even(steps, seconds, 0, warm)
+
+
+def _scratch_computes_nothing(steps: int, seconds: float, warm_steps: int, warm: float) -> float:
+    return break_even(steps, 0.0, warm_steps, warm)
+
+
+def _upside_down(steps: int, seconds: float, warm_steps: int, warm: float) -> float:
+    price = break_even(steps, seconds, warm_steps, warm)
+    return 1 / price if price else math.inf
+
+
+def _never_says_never(steps: int, seconds: float, warm_steps: int, warm: float) -> float:
+    return (warm - seconds) / (steps - warm_steps)
+
+
+BREAK_EVEN = Exercise(
+    name="break_even",
+    title="the price of a real step at which the dream pays",
+    solution=break_even,
+    cases=lambda: [
+        (100, 0.0, 0, 50.0),
+        (100, 10.0, 20, 50.0),
+        (100, 60.0, 20, 50.0),
+        (100, 10.0, 120, 50.0),
+        (100, 10.0, 100, 50.0),
+    ],
+    describe=lambda steps, seconds, warm_steps, warm: (
+        f"from scratch {steps} real steps and {seconds:g} s; with a dream {warm_steps} and "
+        f"{warm:g} s"
+    ),
+    wrong=(
+        Wrong(
+            "S2R takes no steps",
+            _warm_takes_no_steps,
+            "The dream takes none, S2R does. What a dearer step makes dearer is both ways; only "
+            "the difference of their steps pays for the dream.",
+        ),
+        Wrong(
+            "practice computes nothing",
+            _scratch_computes_nothing,
+            "Practice from scratch has an agent that writes and a gradient too, and takes more of "
+            "both. Only what the dream computes beyond that has to be earned.",
+        ),
+        Wrong(
+            "upside down",
+            _upside_down,
+            "Seconds that were spent, divided by steps that were saved: the answer is in seconds "
+            "a step.",
+        ),
+        Wrong(
+            "never says never",
+            _never_says_never,
+            "If the dream saves no real steps, no price makes it pay (inf). If it computes less as "
+            "well, it pays at any price (0). A negative price is no answer.",
+        ),
+    ),
+)
+
+EXERCISES = (BILL, MAY_START, GUESS, BREAK_EVEN)
+"""In the order of the lesson."""
