@@ -23,6 +23,7 @@ from safetensors.torch import load_model, save_model
 
 from ..agent import imitate
 from ..backbone import load_backbone
+from ..baselines import DPOHistory
 from ..errors import UserError
 from ..experience import Trajectory, transitions_of
 from ..experience_model import ExperienceModel
@@ -284,8 +285,9 @@ def _plain(value: Any) -> Any:
 
 def _history(told: Mapping[str, Any]) -> History:
     """A history as it was before it was written; numbers that were not finite are NaN again."""
-    if "FitHistory" in told:
-        return FitHistory(**told["FitHistory"])
+    for kind in (FitHistory, DPOHistory):
+        if kind.__name__ in told:
+            return kind(**told[kind.__name__])
     rl = told["RLHistory"]
     rows = [
         {k: float("nan") if v is None else v for k, v in row.items()} for row in rl["iterations"]
