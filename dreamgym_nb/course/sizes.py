@@ -136,10 +136,10 @@ LESSON_SIZES: dict[str, dict[str, dict[str, Scalar]]] = {
     "07_curriculum": {
         "smoke": {
             "task_samples": 40,
-            "groups": 8,
+            "groups": 5,
             "candidates": 6,
             "iterations": 2,
-            "rl_groups": 2,
+            "rl_groups": 1,
             "test_tasks": 6,
             "repeats": 1,
         },
