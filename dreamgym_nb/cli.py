@@ -74,9 +74,18 @@ def _parser() -> argparse.ArgumentParser:
         help="folder of the executed copies (build/notebooks)",
     )
     run.add_argument("--html", action="store_true", help="also write pages, to DIR/../pages")
+    run.add_argument(
+        "--offline", action="store_true", help="cut the network off: nothing may need it"
+    )
+    run.add_argument("--cores", type=int, metavar="N", help="on how many processors (all)")
+    run.add_argument(
+        "--memory", type=float, metavar="MB", help="stop a notebook that takes more memory"
+    )
     run.add_argument("--keep", action="store_true", help="put the outputs into the notebooks too")
     run.add_argument(
-        "--record", action="store_true", help=f"note minutes and memory in {RECORDS.as_posix()}"
+        "--record",
+        action="store_true",
+        help=f"note minutes and memory in {RECORDS.as_posix()} and in the notebook's head",
     )
     run.set_defaults(action=_run)
 
@@ -125,17 +134,21 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     """Run each notebook, the next ones also if one fails, and say what each cost."""
-    from .course import notebook, runner
+    from .course import ledger, notebook, runner
+    from .course.cage import Cage
 
     parameters = dict(_parameter(text) for text in options.parameter)
+    cage = Cage(options.offline, options.cores, options.memory)
     for path in options.notebooks:  # a wrong name should not be found after an hour of the others
         runner.check_run(path, options.size, parameters)
-    failures = 0
+    if cage.words():
+        print(f"Each kernel: {cage.words()}.")
+    costs, failures = {}, 0
     for path in options.notebooks:
         print(f"{path.stem} ({options.size}) …", flush=True)
         try:
             run = runner.run_notebook(
-                path, options.size, parameters, options.out, html=options.html
+                path, options.size, parameters, options.out, html=options.html, cage=cage
             )
         except runner.LessonFailed as error:
             failures += 1
@@ -143,10 +156,19 @@ def _run(options: argparse.Namespace) -> int:
             continue
         cost = f"{run.minutes:.1f} min, {run.peak_mb:.0f} MB, {run.cells} cells"
         print(f"  {cost}: {run.page or run.executed}", flush=True)
+        costs[run.notebook] = entry = _entry(run, cage)
+        notebook.record(options.out.parent / "lessons.json", run.notebook, run.size, entry)
         if options.keep:
             notebook.keep_outputs(run.executed, path)
         if options.record:
-            notebook.record(RECORDS, run.notebook, run.size, _entry(run))
+            notebook.record(RECORDS, run.notebook, run.size, entry)
+            if run.size == "lesson":
+                ledger.stamp(path, entry)
+                ledger.stamp(run.executed, entry)
+                if run.page is not None:
+                    notebook.write_page(run.executed, run.page.parent)
+    if len(costs) > 1:
+        print(f"\n{ledger.table(costs)}", flush=True)
     if failures:
         print(f"{failures} of {len(options.notebooks)} notebooks failed.", file=sys.stderr)
     return 1 if failures else 0
@@ -182,16 +204,17 @@ def _collect(options: argparse.Namespace) -> int:
     return 1 if found.refused else 0
 
 
-def _entry(run) -> dict[str, object]:
+def _entry(run, cage) -> dict[str, object]:
     """Return what the record of a run keeps: its cost, and on what it was measured."""
     from .course.machine import available_cpus
 
     return {
         "minutes": round(run.minutes, 2),
+        "cpu_minutes": round(run.cpu_minutes, 2),
         "peak_mb": round(run.peak_mb),
         "cells": run.cells,
         "date": date.today().isoformat(),
-        "cpus": available_cpus(),
+        "cpus": min(cage.cores or available_cpus(), available_cpus()),
         "python": ".".join(str(part) for part in sys.version_info[:3]),
         "torch": metadata.version("torch"),
     }

@@ -9,13 +9,13 @@ module, in its own folder (as JupyterLab does), and imports the same `dreamgym_n
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import nbformat
@@ -23,6 +23,7 @@ import psutil
 
 from . import notebook as nb
 from . import sizes
+from .cage import Cage
 from .sizes import Scalar
 
 LIMITS: dict[str, tuple[float | None, float | None]] = {
@@ -51,8 +52,11 @@ class RunRecord:
         notebook: The notebook's name without `.ipynb`.
         size: One of `sizes.SIZES`.
         minutes: From the start of the kernel to its end.
+        cpu_minutes: Processor time of the kernel and its children: on a busy machine it says more
+            than the clock.
         peak_mb: Most resident memory (10^6 bytes) of the kernel and its children together,
-            sampled ten times a second.
+            sampled ten times a second; on Linux at least the kernel's own peak, which the system
+            keeps and no sample can miss.
         cells: How many code cells ran.
         executed: The executed copy.
         page: The HTML page, if one was asked for.
@@ -61,6 +65,7 @@ class RunRecord:
     notebook: str
     size: str
     minutes: float
+    cpu_minutes: float
     peak_mb: float
     cells: int
     executed: Path
@@ -75,6 +80,7 @@ def run_notebook(
     cell_timeout: float | None = None,
     notebook_timeout: float | None = None,
     html: bool = False,
+    cage: Cage | None = None,
 ) -> RunRecord:
     """Execute a copy of a notebook and return what the run cost.
 
@@ -88,10 +94,11 @@ def run_notebook(
         cell_timeout: Seconds that one cell may take; the limit of the size if None.
         notebook_timeout: Seconds that all cells may take together; likewise.
         html: Whether to write a page to read as well.
+        cage: What the kernel may have: network, cores, memory; everything if None.
 
     Raises:
         UserError: If the notebook, the size or a parameter is not one that can be run.
-        LessonFailed: If a cell failed, did not complete, or took too long.
+        LessonFailed: If a cell failed, did not complete, or took too long or too much memory.
     """
     source, out = Path(path).resolve(), Path(out_dir).resolve()
     values = check_run(source, size, parameters)
@@ -101,12 +108,16 @@ def run_notebook(
     out.mkdir(parents=True, exist_ok=True)
     executed, failed = out / source.name, out / f"{source.stem}.failed.ipynb"
     began = time.monotonic()
-    with _watch(book_limit) as watch:
-        problem = _execute(source, failed, values, cell_limit, watch, out.parent / "boards")
+    cage = cage or Cage()
+    boards = out.parent / "boards"
+    with _watch(book_limit, cage.memory_mb) as watch, TemporaryDirectory() as wires:
+        problem = _execute(source, failed, values, cell_limit, watch, cage, boards, Path(wires))
     minutes = (time.monotonic() - began) / 60
 
     if watch.expired:
         problem = f"the notebook ran longer than its limit of {book_limit:g} s and was stopped"
+    elif watch.overfull:
+        problem = f"it took more than its {cage.memory_mb:,.0f} MB of memory and was stopped"
     result = nb.read(failed)
     code = [c for c in result.cells if nb.is_code(c) and not nb.has_tag(c, *nb.ADDED_TAGS)]
     broken = _first_incomplete(code)
@@ -114,7 +125,8 @@ def run_notebook(
         raise LessonFailed(_sentence(source.name, code, broken, problem, failed))
     os.replace(failed, executed)
     page = nb.write_page(executed, out.parent / "pages") if html else None
-    return RunRecord(source.stem, size, minutes, watch.peak_bytes / 1e6, len(code), executed, page)
+    peak_mb, cpu_minutes = watch.peak_bytes / 1e6, watch.cpu_seconds / 60
+    return RunRecord(source.stem, size, minutes, cpu_minutes, peak_mb, len(code), executed, page)
 
 
 def check_run(
@@ -143,7 +155,9 @@ def _execute(
     values: Mapping[str, Scalar],
     cell_limit: float | None,
     watch: _Watch,
+    cage: Cage,
     boards: Path,
+    wires: Path,
 ) -> str | None:
     """Run the notebook through papermill; return what it complained about, or None."""
     import papermill
@@ -160,7 +174,7 @@ def _execute(
             progress_bar=False,
             start_timeout=_KERNEL_START_SECONDS,
             execution_timeout=None if cell_limit is None else max(1, round(cell_limit)),
-            kernel_manager_class=_kernel_manager(watch, boards),
+            kernel_manager_class=_kernel_manager(watch, cage, boards, wires),
             resources={"metadata": {"path": str(source.parent)}},
         )
     except PapermillExecutionError as error:
@@ -172,7 +186,7 @@ def _execute(
     return None
 
 
-def _kernel_manager(watch: _Watch, boards: Path) -> type:
+def _kernel_manager(watch: _Watch, cage: Cage, boards: Path, wires: Path) -> type:
     """Make the class that starts a kernel in this very Python and reports its process.
 
     A kernelspec named python3 may point at another Python; papermill would follow it.  Progress
@@ -184,11 +198,18 @@ def _kernel_manager(watch: _Watch, boards: Path) -> type:
     package_home = str(Path(__file__).resolve().parents[2])
 
     class ThisPython(AsyncKernelManager):
+        def __init__(self, **kwargs: Any) -> None:
+            # A kernel without a network is talked to through files, named by this prefix.
+            if cage.offline:
+                kwargs |= {"transport": "ipc", "ip": str(wires / "wire")}
+            super().__init__(**kwargs)
+
         @property
         def kernel_spec(self) -> KernelSpec:
-            command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+            arguments = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
             # At its usual level each kernel warns that it listens without encryption, on loopback.
-            command.append("--IPKernelApp.log_level=ERROR")
+            arguments.append("--IPKernelApp.log_level=ERROR")
+            command = cage.command(arguments)
             return KernelSpec(argv=command, display_name="Python 3", language="python")
 
         async def start_kernel(self, **kwargs: Any) -> None:
@@ -203,21 +224,28 @@ def _kernel_manager(watch: _Watch, boards: Path) -> type:
 
 
 class _Watch:
-    """Looks at the kernel's processes while they run: their memory, and the time that is left."""
+    """Looks at the kernel's processes while they run: memory, processor time, the time left."""
 
-    def __init__(self, limit: float | None):
+    def __init__(self, limit: float | None, most_mb: float | None = None):
         self.kernel: psutil.Process | None = None
         self.peak_bytes = 0
-        self.expired = False
+        self.cpu_seconds = 0.0
+        self.expired = self.overfull = False
         self._deadline = None if limit is None else time.monotonic() + limit
+        self._most_bytes = None if most_mb is None else most_mb * 1e6
         self._done = threading.Event()
 
     def run(self) -> None:
         while not self._done.wait(_SAMPLE_SECONDS):
             processes = self._processes()
-            self.peak_bytes = max(self.peak_bytes, sum(map(_resident, processes)))
-            if self._deadline is not None and time.monotonic() > self._deadline and processes:
-                self.expired = True
+            now = sum(map(_resident, processes))
+            self.peak_bytes = max(self.peak_bytes, now, *map(_own_peak, processes[:1]))
+            self.cpu_seconds = max(self.cpu_seconds, sum(map(_cpu_seconds, processes)))
+            if not processes:
+                continue
+            self.expired = self._deadline is not None and time.monotonic() > self._deadline
+            self.overfull = self._most_bytes is not None and self.peak_bytes > self._most_bytes
+            if self.expired or self.overfull:
                 for process in processes:  # killed, not interrupted: a cell may catch interrupts
                     _kill(process)
                 return
@@ -235,9 +263,9 @@ class _Watch:
 
 
 @contextmanager
-def _watch(limit: float | None):
+def _watch(limit: float | None, most_mb: float | None):
     """Watch the kernel in a thread for as long as the block runs."""
-    watch = _Watch(limit)
+    watch = _Watch(limit, most_mb)
     thread = threading.Thread(target=watch.run, name="dreamgym-watch", daemon=True)
     thread.start()
     try:
@@ -253,6 +281,25 @@ def _resident(process: psutil.Process) -> int:
         return process.memory_info().rss
     except psutil.NoSuchProcess:
         return 0
+
+
+def _own_peak(process: psutil.Process) -> int:
+    """Return the most resident bytes that a process ever had, 0 where the system does not say."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except OSError:
+        return 0
+    kilobytes = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(kilobytes[0]) * 1024 if kilobytes else 0
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    """Return the processor seconds of a process and its ended children, 0 if it has just ended."""
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def _kill(process: psutil.Process) -> None:
