@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..worlds.base import WANTED
 from .figures import PALETTE
 from .views import episode_html
-from .widgets import _NEEDS_KERNEL, _button
+from .widgets import _button
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,6 +38,7 @@ OUTCOMES = (SUCCESS, ITEM, OPTION, UNCHOSEN, PRICE, STUCK, LOST)
 """How an episode in the shop can end, the best first."""
 
 EVERY = "all outcomes"
+_NEEDS_KERNEL = "The lists and the buttons below work while the notebook is running."
 _HATCHES = ("", "//", "\\\\", "xx", "..", "--", "++")
 
 
