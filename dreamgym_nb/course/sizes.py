@@ -136,6 +136,32 @@ LESSON_SIZES: dict[str, dict[str, dict[str, Scalar]]] = {
             "repeats": 4,
         },
     },
+    "06_rl_in_the_dream": {
+        "smoke": {
+            "hand": 2,
+            "iterations": 2,
+            "groups": 1,
+            "look_every": 2,
+            "test_tasks": 4,
+            "hunt": 3,
+        },
+        "lesson": {
+            "hand": 16,
+            "iterations": 12,
+            "groups": 8,
+            "look_every": 4,
+            "test_tasks": 100,
+            "hunt": 64,
+        },
+        "full": {
+            "hand": 64,
+            "iterations": 30,
+            "groups": 16,
+            "look_every": 5,
+            "test_tasks": 150,
+            "hunt": 200,
+        },
+    },
     "07_curriculum": {
         "smoke": {
             "task_samples": 40,
