@@ -10,6 +10,7 @@ from importlib import metadata
 
 from .. import __version__
 from ..errors import UserError
+from . import colab
 from .machine import available_memory, set_threads
 
 # Read by the libraries when they are imported, so they are set before that. A reader who wants
@@ -51,13 +52,15 @@ def start(lesson: str) -> None:
     """Prepare the kernel for a lesson and print one line that says on what it runs.
 
     Call it in the first code cell, before torch, transformers or trl are imported: they read
-    their switches once. Calling it again does no harm.
+    their switches once. Calling it again does no harm. On Colab it first installs what is missing
+    there, and prints a line about that too.
 
     Args:
         lesson: The notebook's name without `.ipynb`; its number opens the line that is printed.
 
     Raises:
-        UserError: If the name is empty, or `DREAMGYM_THREADS` is not a number.
+        UserError: If the name is empty, `DREAMGYM_THREADS` is not a number, or Colab's session
+            cannot be completed.
     """
     if not lesson.strip():
         raise UserError("Give start() the lesson's name, for example start('00_my_lesson').")
@@ -72,6 +75,8 @@ def start(lesson: str) -> None:
         )
     for name, value in SWITCHES.items():
         os.environ.setdefault(name, value)
+    if colab.here():
+        print(colab.complete())
     threads = set_threads()
     for library in ("transformers", "trl", "datasets", "accelerate", "httpx"):
         logging.getLogger(library).setLevel(logging.ERROR)
