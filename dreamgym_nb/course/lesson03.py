@@ -272,7 +272,7 @@ GROW = Exercise(
 
 GUESS = Prediction(
     name="guess",
-    title="predict: how many memories keep a model from inventing",
+    title="predict: how many memories get most pages right",
     options=("0", "1", "2"),
     solution="1",
     wrong=(
