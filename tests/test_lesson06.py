@@ -154,7 +154,8 @@ def test_a_picker_without_pairs_says_what_to_do():
 
 
 def record(success):
-    return {"settings": {}, "exam": {"real": {"success": success}}}
+    exam = {"real": {"success": success}}
+    return {"settings": {}, "exam": exam, "transitions": {"real": round(1000 * success)}}
 
 
 def test_recorded_runs_are_drawn_by_seed_and_compared():
@@ -170,9 +171,11 @@ def test_recorded_runs_are_drawn_by_seed_and_compared():
         "grpo_real": {0: 0.6},
     }
     axes = Figure().subplots()
-    rows = dream_audit.draw_seeds(axes, found)
+    dream_audit.draw_seeds(axes, found)
+    rows = dream_audit.recorded_rows(kept, "shop", found)
     assert [r["seeds"] for r in rows] == [2, 2, 1]
-    assert rows[1]["mean ± 95%"].startswith("0.60 ±") and rows[2]["mean ± 95%"] == "0.60"
+    assert rows[1]["success"].startswith("0.60 ±") and rows[2]["success"] == "0.60"
+    assert [r["real steps"] for r in rows] == [250, 600, 600]
     lines = [line.get_ydata() for line in axes.get_lines()]
     assert [list(y) for y in lines[:2]] == [[0.2, 0.5, 0.6], [0.3, 0.7]]
     assert list(lines[2]) == pytest.approx([0.25, 0.6, 0.6])

@@ -59,8 +59,31 @@ def recorded_success(recorded: Recorded, world: str, methods: Sequence[str]) -> 
     return {method: values for method, values in found.items() if values}
 
 
-def draw_seeds(ax: Axes, found: Mapping[str, Mapping[int, float]]) -> list[dict[str, Any]]:
-    """Draw each seed as a line over the methods, the means above, and return the numbers.
+def recorded_rows(recorded: Recorded, world: str, methods: Sequence[str]) -> list[dict[str, Any]]:
+    """The same as a table: mean success with its interval, and the mean real steps of training.
+
+    Args:
+        recorded: All records.
+        world: As above.
+        methods: Each recorded at least once, see `recorded_success`.
+    """
+    rows = []
+    for method in methods:
+        marks = recorded.values(world, method).values()
+        steps = recorded.values(world, method, measure=lambda r: r["transitions"]["real"]).values()
+        rows.append(
+            {
+                "method": METHODS[method],
+                "success": mean_text(marks),
+                "real steps": round(sum(steps) / len(steps)),
+                "seeds": len(marks),
+            }
+        )
+    return rows
+
+
+def draw_seeds(ax: Axes, found: Mapping[str, Mapping[int, float]]) -> None:
+    """Draw each seed as a line over the methods, and the means above.
 
     Args:
         ax: The axes to draw on.
@@ -74,11 +97,7 @@ def draw_seeds(ax: Axes, found: Mapping[str, Mapping[int, float]]) -> list[dict[
     ax.plot(places, means, color=PALETTE[1], marker="D", linestyle="", label="mean over seeds")
     ax.set(xticks=list(places), xticklabels=[METHODS[m] for m in found])
     ax.set(ylabel="success on test tasks", ylim=(0, 1), xlim=(-0.4, len(found) - 0.6))
-    ax.legend()
-    return [
-        {"method": METHODS[m], "mean ± 95%": mean_text(v.values()), "seeds": len(v)}
-        for m, v in found.items()
-    ]
+    ax.legend(loc="lower right")
 
 
 def compared(found: Mapping[str, Mapping[int, float]], a: str, b: str) -> str:
