@@ -311,7 +311,7 @@ GUESS = Prediction(
             "for nobody counted its steps.",
         ),
         Wrong(
-            "four times is enough",
+            "a few times as much is enough",
             "within the large one",
             "Practice is on its way there, but an update of RL moves the agent little, and each "
             "one has to be paid in real steps.",
