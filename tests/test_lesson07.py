@@ -126,6 +126,8 @@ def test_pushes_are_tabled_by_v_and_only_groups_that_disagree_are_drawn():
     fig, rows = figures.draw_pushes({0.25: (0.1, 0.2), 0.5: (0.2, 0.3)}, rewards, lengths)
     assert [row["groups"] for row in rows] == [1, 2]
     assert (rows[1]["mean length, centred"], rows[1]["mean length, GRPO"]) == (2.0, 3.0)
+    arches = [line.get_ydata() for line in fig.axes[1].get_lines()]
+    assert [max(arch) for arch in arches] == pytest.approx([2 * 4 / 3, 3 / 3**0.5 * 2])
     drawn = [c.get_offsets().data.tolist() for c in fig.axes[1].collections]
     assert drawn == [[[0.25, 1.0], [0.75, 3.0]], [[0.25, 2.0], [0.75, 4.0]]]
 
@@ -162,15 +164,16 @@ def test_rules_are_tabled_with_their_tasks_and_their_exam():
     assert [len(ax.containers) for ax in fig.axes] == [1, 2]
 
 
-def test_recorded_shares_are_means_over_seeds_and_the_two_ends():
-    def record(first, last):
+def test_recorded_shares_are_told_for_each_seed_at_both_ends():
+    def record(seed, first, last):
         shares = [first] * 5 + [0.5] + [last] * 5
-        return {"history": [{"mixed_groups": s, "success": 1 - s} for s in shares]}
+        rows = [{"mixed_groups": s, "success": 1 - s} for s in shares]
+        return {"seed": seed, "history": rows}
 
-    _, (early, late) = figures.draw_teaching([record(0.9, 0.3), record(0.7, 0.1)])
-    assert early["groups that teach"] == pytest.approx(0.8)
-    assert late["groups that teach"] == pytest.approx(0.2)
-    assert late["success in the dream"] == pytest.approx(0.8)
+    _, (one, other) = figures.draw_teaching([record(0, 0.9, 0.3), record(4, 0.7, 0.1)])
+    assert (one["seed"], other["seed"]) == (0, 4)
+    assert (one["teach, first 5"], one["teach, last 5"]) == pytest.approx((0.9, 0.3))
+    assert other["success in the dream, last 5"] == pytest.approx(0.9)
 
 
 # ---- recorded runs ----------------------------------------------------------------------------

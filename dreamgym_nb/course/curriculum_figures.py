@@ -71,18 +71,24 @@ def draw_pushes(
     curves = np.array(list(simulated.values()))
     success = np.array([np.mean(group) for group in rewards])
     spread = np.array([value_spread(group) for group in rewards])
-    teach = spread > 0
-    for i, name in enumerate(("centred", "GRPO")):
+    teach, p = spread > 0, np.linspace(0, 1, 101)
+    for i, (name, power) in enumerate((("centred", 1.0), ("GRPO", 0.5))):
         style = line_style(i)
-        left.plot(list(simulated), curves[:, i], label=name, **{**style, "marker": ""})
+        thin = {**style, "marker": "", "linewidth": 1}
+        left.plot(list(simulated), curves[:, i], label=name, **thin)
         kind = {"color": style["color"], "marker": style["marker"]}
         right.scatter(success[teach], lengths[teach, i], s=22, label=name, **kind)
+        # What V_τ says (GRPO: its root), scaled to fit the lengths by least squares.
+        says, arch = spread[teach] ** power, (p * (1 - p)) ** power
+        if says.size:
+            right.plot(p, arch * (says @ lengths[teach, i]) / (says @ says), **thin)
     left.set(title="one weight, simulated", ylabel="push of a group")
     right.set(title="the agent, measured", ylabel="length of the gradient", xlim=(0, 1))
     right.set_ylim(bottom=0)
-    for ax in (left, right):
-        ax.set_xlabel("success p")
-        ax.legend()
+    left.set_xlabel("success p")
+    right.set_xlabel("success p")
+    left.legend(loc="lower center")
+    right.legend(loc="lower right")
     rows = [
         {
             "V_τ": v,
@@ -162,8 +168,11 @@ def draw_rules(
             }
         )
     for ax, title in zip(axes, ("groups that teach", "success in the exam"), strict=True):
-        ax.set(title=title, ylim=(0, 1.05), xticks=range(len(marks)), xticklabels=list(marks))
-        ax.set_xlim(-0.5, len(marks) - 0.5)
+        ax.set(title=title, ylim=(0, 1.05))
+    names = list(marks)
+    ran = [i for i, name in enumerate(names) if runs.get(name)]
+    axes[0].set(xticks=ran, xticklabels=[names[i] for i in ran])
+    axes[1].set(xticks=range(len(names)), xticklabels=names)
     return fig, rows
 
 
@@ -171,21 +180,24 @@ def draw_teaching(records: Sequence[Record]) -> Drawn:
     """The share of groups that teach over the iterations of recorded runs, mean over seeds.
 
     Returns:
-        The figure, and a row for the first and one for the last few iterations.
+        The figure, and for each seed what it was in the first and in the last few iterations.
     """
     shares = np.array([[h["mixed_groups"] for h in record["history"]] for record in records])
     success = np.array([[h["success"] for h in record["history"]] for record in records])
     fig, [ax] = _axes(1, 6, 3)
     curve_with_interval(ax, np.arange(1, shares.shape[1] + 1), shares, "uniform tasks", 0)
     ax.set(xlabel="iteration in the dream", ylabel="groups that teach", ylim=(0, 1.05))
-    ax.legend()
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend(loc="lower left")
     rows = [
         {
-            "iterations": name,
-            "groups that teach": shares[:, part].mean(),
-            "success in the dream": success[:, part].mean(),
+            "seed": record["seed"],
+            f"teach, first {FEW}": share[:FEW].mean(),
+            f"teach, last {FEW}": share[-FEW:].mean(),
+            f"success in the dream, first {FEW}": won[:FEW].mean(),
+            f"success in the dream, last {FEW}": won[-FEW:].mean(),
         }
-        for name, part in ((f"first {FEW}", slice(FEW)), (f"last {FEW}", slice(-FEW, None)))
+        for record, share, won in zip(records, shares, success, strict=True)
     ]
     return fig, rows
 
