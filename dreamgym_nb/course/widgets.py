@@ -23,15 +23,20 @@ if TYPE_CHECKING:
     from ..experience import Trajectory
     from ..grpo import IterationRecord
 
-_NEEDS_KERNEL = "The slider and the buttons below work while the notebook is running."
+# After a click on the slider's bar JupyterLab keeps the focus in the cell, and with it the arrow
+# keys (seen in 4.6): they move a slider only while its handle has the focus.
+_NEEDS_KERNEL = (
+    "The slider and the buttons below work while the notebook is running. The arrow keys move a "
+    "slider once its round handle has been clicked, or reached with Tab."
+)
 _UPDATE_SECONDS = 0.5  # more often than this nobody can read, and each update costs a message
 
 
 class EpisodeStepper:
     """Steps through a dreamed episode and its real counterpart, one step at a time.
 
-    A slider (arrow keys move it) and three buttons choose the step; a line of text says which step
-    it is and whether the two agree; a table shows the step with the states before and after it.
+    A slider and three buttons choose the step; a line of text says which step it is and whether
+    the two agree; a table shows the step with the states before and after it.
 
     Args:
         dream: The dreamed episode.
