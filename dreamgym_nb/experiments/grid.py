@@ -58,6 +58,9 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "lambda_10": {"curriculum.share": 0.1},
         "lambda_50": {"curriculum.share": 0.5},
         "lambda_75": {"curriculum.share": 0.75},
+        # Dreamed transitions cost no real ones, so there may be more; and a better start.
+        "long": {"rl.iterations": 60},
+        "after_sft": {"begin": "sft"},
         # Another rule for which tasks to take; "no_tasks" takes them uniformly.
         "band": {"curriculum": {"rule": "band"}},
         # Where the agent of a transfer was trained; its backbone knows all worlds.
@@ -177,6 +180,11 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             ("shop",),
             "bound λ on the share of made-up tasks",
             (0.0, 0.1, 0.25, 0.5, 0.75),
+        ),
+        "dreams": Table(
+            "How long the agent dreams, and from which start",
+            _dream(FULL, "long", "after_sft"),
+            ("shop",),
         ),
         "curriculum": Table(
             "Which tasks are taken: uniformly, of medium difficulty, or varied by V_τ",

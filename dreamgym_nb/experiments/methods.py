@@ -58,7 +58,8 @@ def dream_rl(ctx: Context, algorithm: str) -> dict[str, Any]:
     """RL in the dream."""
     plan = resolve(ctx.run)
     ready = stages.prepare(ctx, plan)
-    return _record(ctx, ready, plan, [trained.dreamed(ctx, ready, plan, algorithm)])
+    first = [trained.imitated(ctx, ready, plan, plan.begin)] if plan.begin else []
+    return _record(ctx, ready, plan, [*first, trained.dreamed(ctx, ready, plan, algorithm)])
 
 
 def sim_to_real(ctx: Context, algorithm: str) -> dict[str, Any]:

@@ -115,17 +115,21 @@ class Plan:
         scale: sizes; the seed is in their parts.
         backbone: ``""`` for the shipped one, else one of `BACKBONES` or `JOINT`.
         source: for a transfer, the world whose dream the agent comes from.
+        begin: ``"sft"`` if RL in the dream goes on from SFT, not from the agent's start.
     """
 
     scale: Scale
     backbone: str = ""
     source: str = ""
+    begin: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; equal for runs that differ in their seed alone."""
         told = asdict(self)
         for part in ("preparation", "grpo", "ppo"):
             del told["scale"][part]["seed"]
+        if not self.begin:
+            del told["begin"]
         return told
 
 
@@ -135,7 +139,7 @@ def resolve(run: Run, world: str | None = None) -> Plan:
     The names of a variant's changes: ``preparation.X`` and ``format.X`` for a
     field of `Preparation` and its `Format`, ``rl.X`` for one of both RL
     settings, ``curriculum.X`` for an option of the curriculum or
-    ``curriculum`` for all of them, ``backbone``, and ``source``.
+    ``curriculum`` for all of them, ``backbone``, ``source``, and ``begin``.
 
     Args:
         run: which.
@@ -152,7 +156,7 @@ def resolve(run: Run, world: str | None = None) -> Plan:
     for name, value in run.overrides.items():
         place, _, part = name.partition(".")
         s = plan.scale
-        if name in ("backbone", "source"):
+        if name in ("backbone", "source", "begin"):
             plan = dataclasses.replace(plan, **{name: value})
         elif name == "curriculum":
             plan = _with(plan, curriculum=value)

@@ -23,6 +23,8 @@ LABELS = {
     "band": "tasks of medium difficulty",
     "small": "smaller backbone",
     "large": "larger backbone",
+    "long": "three times as many iterations",
+    "after_sft": "begun from SFT",
 }
 
 

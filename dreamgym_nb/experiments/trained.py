@@ -131,6 +131,7 @@ def rl_settings(plan: Plan, algorithm: str, where: str) -> Settings:
 def dreamed(ctx: Context, ready: Ready, plan: Plan, algorithm: str) -> Stage:
     """Step B: RL in the dream, with the curriculum if the plan has one."""
     settings = rl_settings(plan, algorithm, "dream")
+    before = imitated(ctx, ready, plan, plan.begin) if plan.begin else None
     options = plan.scale.curriculum
     key = {
         **ready.key,
@@ -138,6 +139,7 @@ def dreamed(ctx: Context, ready: Ready, plan: Plan, algorithm: str) -> Stage:
         "settings": asdict(settings),
         "curriculum": options,
         "measured": [plan.scale.exam, plan.scale.look, plan.scale.every],
+        **({"before": before.folder.name} if before else {}),
     }
 
     def train(
@@ -166,8 +168,10 @@ def dreamed(ctx: Context, ready: Ready, plan: Plan, algorithm: str) -> Stage:
         told = {} if picks is None else {"curriculum": picks.summary()}
         return history, {"transitions": counts, **told}
 
-    first = start_exam(ctx, ready, plan).info
-    agent = ready.prepared.agent
+    if before is None:
+        agent, first = ready.prepared.agent, start_exam(ctx, ready, plan).info
+    else:
+        agent, first = LanguageModel.load(before.folder / "agent"), before.info["exam"]
     return improve(ctx, f"{algorithm}_dream", key, ready, plan, agent, first, train, dream=True)
 
 
