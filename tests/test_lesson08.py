@@ -187,9 +187,13 @@ def test_more_computing_moves_the_price(widget):
     assert f"pays from {(3600 - 250) / 5000:.3g} s" in widget.status.value
 
 
-def test_a_way_that_computes_nothing_is_refused():
+def test_a_dream_that_computes_nothing_is_refused_and_no_practice_is_none():
     with pytest.raises(UserError, match="above 0"):
-        BreakEven(Way("x", 1, 0.0), WARM, log=0)
+        BreakEven(SCRATCH, Way("dream", 1, 0.0), log=0)
+    widget = BreakEven(Way("practice", 0, 0.0), WARM, log=0, price=math.inf)
+    assert "pays at no price" in widget.status.value
+    widget.scratch.value = 10
+    assert widget.ways()[0].seconds == 0.0
 
 
 def test_a_dream_that_computes_less_pays_at_any_price():

@@ -150,12 +150,12 @@ class BreakEven:
         page: The bars.
 
     Raises:
-        UserError: A way takes no time at all.
+        UserError: The dream computes for no time at all.
     """
 
     def __init__(self, scratch: Way, warm: Way, log: int, price: float = 0.01) -> None:
-        if min(scratch.seconds, warm.seconds) <= 0:
-            raise UserError("Each way computes for a while: give its seconds, above 0.")
+        if warm.seconds <= 0:
+            raise UserError("A dream computes for a while: give its seconds, above 0.")
         self._scratch, self._warm, self._log = scratch, warm, log
         most = max(scratch.real_steps, warm.real_steps, 1)
         wide = ipywidgets.Layout(width="30em")

@@ -237,7 +237,7 @@ LESSON_SIZES: dict[str, dict[str, dict[str, Scalar]]] = {
             "look_tasks": 100,
             "test_tasks": 200,
             "repeats": 2,
-            "walks": 100,
+            "walks": 60,
         },
         "full": {
             "iterations": 20,
@@ -265,12 +265,12 @@ LESSON_SIZES: dict[str, dict[str, dict[str, Scalar]]] = {
         },
         "lesson": {
             "held_out": 60,
-            "updates": 30,
+            "updates": 24,
             "seeds": 3,
             "draws": 2000,
             "texts": 20,
             "tasks": 200,
-            "far_tasks": 12,
+            "far_tasks": 8,
         },
         "full": {
             "held_out": 300,
