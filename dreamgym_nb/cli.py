@@ -117,6 +117,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     collect.set_defaults(action=_collect)
 
+    warm = commands.add_parser("warm", help="train now what lessons would train at their first run")
+    warm.add_argument(
+        "--worlds", default="shop,house,web", metavar="A,B", help="of shop, house and web (all)"
+    )
+    warm.add_argument("--size", default="lesson", help="smoke, lesson or full (lesson)")
+    warm.add_argument(
+        "--lessons", action="store_true", help="then run every lesson too, so that all is kept"
+    )
+    warm.set_defaults(action=_warm)
+
+    site = commands.add_parser("site", help="write the executed lessons as pages to read offline")
+    site.add_argument("--out", type=Path, default=Path("build/site"), metavar="DIR")
+    site.add_argument(
+        "--executed",
+        type=Path,
+        default=Path("build/notebooks"),
+        metavar="DIR",
+        help="executed copies to prefer to the outputs in the notebooks (build/notebooks)",
+    )
+    site.set_defaults(action=_site)
+
     # Only for `dreamgym --help`: main() hands these over before they are parsed.
     commands.add_parser("results", help="reproduce recorded results: results NAME [--seeds 0,1,2]")
     commands.add_parser("backbone", help="pre-train the shipped backbone again (minutes)")
@@ -191,17 +212,41 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _collect(options: argparse.Namespace) -> int:
-    """Print the table; files that are no boards are named, and the exit code says so."""
+    """Print the tables; files that are no boards are named, and the exit code says so."""
     from .course import boards, notebook
 
     found = boards.collect(options.folder)
     print(found.table())
+    if found.boards:
+        print(f"\n{found.exercises()}")
     if options.csv is not None:
         notebook.write_atomically(options.csv, found.csv())
         print(f"Wrote {options.csv}.")
     for sentence in found.refused:
         print(f"dreamgym: {sentence}", file=sys.stderr)
     return 1 if found.refused else 0
+
+
+def _warm(options: argparse.Namespace) -> int:
+    from .course import warm
+
+    warm.warm(options.worlds.split(","), options.size)
+    if not options.lessons:
+        return 0
+    lessons = sorted(Path("notebooks").glob("*.ipynb"))
+    if not lessons:
+        raise UserError("There is no lesson here: run this in the repository.")
+    return 1 if warm.run_lessons(lessons, options.size) else 0
+
+
+def _site(options: argparse.Namespace) -> int:
+    from .course import site
+
+    made = site.build(Path(), options.out, options.executed)
+    for sentence in made.notes:
+        print(f"dreamgym: {sentence}", file=sys.stderr)
+    print(f"Wrote {made.pages} pages. Open {options.out / 'index.html'}; it needs no network.")
+    return 0
 
 
 def _entry(run, cage) -> dict[str, object]:

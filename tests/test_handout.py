@@ -86,8 +86,8 @@ def test_the_board_lists_all_exercises_of_the_lesson_also_unchecked_ones(capsys)
     exercises.check(lesson01.TAKE, lesson01.TAKE.solution)
     board = Board.now("Ada")
     assert [e.name for e in board.entries] == [e.name for e in lesson01.EXERCISES]
-    assert [e.status for e in board.entries] == ["to do", "right", "to do"]
-    assert board.summary == "1 of 3 exercises are right."
+    assert {e.name: e.status for e in board.entries if e.status != "to do"} == {"take": "right"}
+    assert board.summary == f"1 of {len(lesson01.EXERCISES)} exercises are right."
     assert "● right     fold" in board.text() and "<strong>to do</strong>" in board.html()
 
 
@@ -147,6 +147,22 @@ def test_boards_become_a_table_by_name_folder_or_file(tmp_path, capsys):
     rows = (tmp_path / "all.csv").read_text().splitlines()
     assert rows[0] == "who,lesson,day,exercise,title,status" and len(rows) == 9
     assert 'Ada,01_a,2026-01-01,g,"g, too",to do' in rows
+
+
+def test_the_teacher_sees_which_exercise_is_hard(tmp_path, capsys):
+    top = tmp_path / "class"
+    for name, status in (("ada", "right"), ("alan", "not yet"), ("grace", "not yet")):
+        hand_in(top / name, "01_a", status)
+    hand_in(top / "ada", "00_b", "surprised")
+    assert cli.main(["collect", str(top)]) == 0
+    below = capsys.readouterr().out.split("\n\n")[1].splitlines()
+    assert [re.split(r" {2,}", line) for line in below] == [
+        ["lesson", "exercise", "right", "surprised", "not yet", "to do"],
+        ["00_b", "f", "0", "1", "0", "0"],
+        ["00_b", "g", "0", "0", "0", "1"],
+        ["01_a", "f", "1", "0", "2", "0"],
+        ["01_a", "g", "0", "0", "0", "3"],
+    ]
 
 
 def test_of_two_boards_the_later_counts(tmp_path):

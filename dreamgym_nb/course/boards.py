@@ -12,7 +12,8 @@ import importlib.util
 import io
 import json
 import os
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from html import escape
@@ -162,12 +163,18 @@ class Collected:
 
     def table(self) -> str:
         """A table as text: one row for each person, one column for each lesson."""
-        rows = self._rows()
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        return "\n".join(
-            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        )
+        return _aligned(self._rows())
+
+    def exercises(self) -> str:
+        """A table as text: for each exercise how many stand where. The hardest are to be seen."""
+        counts: dict[tuple[str, str], Counter[str]] = {}
+        for _, board in self.boards:
+            for e in board.entries:
+                counts.setdefault((board.lesson, e.name), Counter())[e.status] += 1
+        rows = [("lesson", "exercise", *reversed(SIGNS))]
+        for (lesson, name), count in sorted(counts.items(), key=lambda item: item[0][0]):
+            rows.append((lesson, name, *(str(count[status]) for status in reversed(SIGNS))))
+        return _aligned(rows)
 
     def csv(self) -> str:
         """One line for each exercise of each person, for a spreadsheet."""
@@ -188,6 +195,15 @@ class Collected:
         people = dict.fromkeys(who for who, _ in self.boards)
         body = [(who, *(held.get((who, lesson), "-") for lesson in lessons)) for who in people]
         return [("who", *lessons), *body]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as lines whose columns stand below each other."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
 
 
 def collect(folder: Path) -> Collected:

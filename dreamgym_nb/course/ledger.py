@@ -70,13 +70,14 @@ def stamp(path: Path, entry: Mapping[str, Any] | None) -> bool:
         UserError: If the notebook has no such line, or more than one.
     """
     book = nb.read(path)
-    if not _set_status(book, status_line(entry), path.name):
+    if not set_status(book, status_line(entry), path.name):
         return False
     nb.write_atomically(path, nbformat.writes(book) + "\n")
     return True
 
 
-def _set_status(book: nbformat.NotebookNode, line: str, name: str) -> bool:
+def set_status(book: nbformat.NotebookNode, line: str, name: str) -> bool:
+    """Write the status line into a notebook in memory; result and errors as `stamp`."""
     heads = [c for c in book.cells if c.cell_type == "markdown" and STATUS.search(c.source)]
     if len(heads) != 1 or len(STATUS.findall(heads[0].source)) != 1:
         raise UserError(
