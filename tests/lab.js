@@ -67,6 +67,23 @@ window.lab = (() => {
     return [...seen].map((e) => e.textContent.trim().slice(0, 300));
   }
 
+  // Cells in whose output the page takes something for a formula, because it is between two dollar
+  // signs: it has done so already, or it will when it comes to it.
+  const IGNORED = "pre, code, script, style, .mathjax_ignore, .tex2jax_ignore";
+  function formulas() {
+    return cells().flatMap(({ model, node }, at) => {
+      if (model.type !== "code") return [];
+      const found = [...node.querySelectorAll(".jp-RenderedHTML, .widget-html-content")]
+        .flatMap((e) => [...e.querySelectorAll("*"), e])
+        .filter((e) => e.matches("mjx-container") || !e.closest(IGNORED))
+        .find((e) => e.matches("mjx-container") ||
+          [...e.childNodes].some((n) => n.nodeType === Node.TEXT_NODE && /\$[^$]+\$/.test(n.data)));
+      if (!found) return [];
+      const said = (found.closest("p, div, td") ?? found).textContent.trim().slice(0, 100);
+      return [{ at, why: `what is between dollar signs becomes a formula: ${said}` }];
+    });
+  }
+
   // Code cells in whose output stands a widget.
   const withWidgets = () =>
     cells().flatMap((c, at) => (c.model.type === "code" && roots(at).length ? [at] : []));
@@ -129,7 +146,7 @@ window.lab = (() => {
   }
 
   return {
-    ready, listen, quiet, run, unfinished, broken, withWidgets, controls, unknown, shown,
+    ready, listen, quiet, run, unfinished, formulas, broken, withWidgets, controls, unknown, shown,
     ran: () => ran,
     running: () => cells().findIndex((c) => c.model.executionState === "running"),
     source: (at) => cells()[at].model.sharedModel.source,

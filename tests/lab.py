@@ -30,7 +30,7 @@ from dreamgym_nb.worlds import browser_thread
 ROOT = Path(__file__).parents[1]
 LOOK = Path(__file__).with_name("lab.js").read_text(encoding="utf-8")
 
-START_SECONDS = 60  # for the server, and for the page and its kernel
+START_SECONDS = 180  # for the server, and for the page and its kernel
 RUN_SECONDS = 600  # that all cells may take together, on a machine that is busy
 STILL_MS = 150  # nothing asked and nothing answered for so long: the widget is done
 POLL_MS = 50
@@ -198,10 +198,8 @@ class Book:
     def run_all(self) -> list[str]:
         """Run all cells, and say what became of those that did not end well."""
         self._run("notebook:run-all-cells")
-        return [
-            f"{self.where(cell['at'])}: {cell['why']}"
-            for cell in self.page.evaluate("lab.unfinished()")
-        ]
+        wrong = self.page.evaluate("[...lab.unfinished(), ...lab.formulas()]")
+        return [f"{self.where(cell['at'])}: {cell['why']}" for cell in wrong]
 
     def run_cell(self, at: int) -> None:
         """Run one cell again, so that its widget is as at the start."""

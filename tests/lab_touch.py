@@ -117,7 +117,8 @@ def _press(page: Any, target: Any, way: str) -> None:
 def _choose(page: Any, control: Control, box: Any, way: str, chosen: int) -> None:
     """Take an option, or open the list by keys and take the one beside."""
     if way == "choice":
-        box.select_option(index=chosen)
+        # by its element: Playwright (1.44) takes the index 0 for no choice at all
+        box.select_option(element=box.locator("option").nth(chosen).element_handle())
         return
     box.focus()
     for key in ("Space", "ArrowUp" if control.at == control.options - 1 else "ArrowDown", "Enter"):
@@ -188,6 +189,10 @@ def _works(book: Book, at: int, number: int, way: str) -> bool:
         return True
     may_be_a_field = control.kind not in ACT_BY_THEMSELVES and not control.disabled
     if may_be_a_field and _is_read(book, at, number, way):
+        return True
+    book.run_cell(at)  # a list of one episode, say, is what an earlier touch may have left
+    control = controls(book, at)[number]
+    if not control.dead and _acts(book, at, number, way):
         return True
     always_disabled = control.disabled
     for other in all_of_them:

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from dreamgym_nb.course import episodes
+from dreamgym_nb.course.views import NO_MATHS
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Trajectory
 from dreamgym_nb.worlds import Shop, collect_log
@@ -239,7 +240,8 @@ def test_everything_an_agent_or_a_model_writes_is_escaped(real):
 def test_the_table_is_plain_and_accessible(real):
     html = episodes.side_by_side_html(dreamt(real), real)
     page = Page(html)
-    assert page.names == {"style", "scope", "colspan"}  # no class, script or handler
+    assert page.names == {"class", "style", "scope", "colspan"}  # no script or handler
+    assert html.count("class=") == html.count(NO_MATHS) == 1
     assert html.count('scope="col"') == 2
     assert html.count('scope="rowgroup"') == len(real.transitions) + 2
     assert "<caption" in html and real.task.instruction in html

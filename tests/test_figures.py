@@ -104,6 +104,32 @@ def test_an_incomplete_figure_is_refused(change, said):
         figures.show(a_figure(), **{"title": "t", "alt": "a", **change})
 
 
+@pytest.mark.parametrize(("xs", "whole"), [((0, 1, 2), True), ((0, 0.5, 2), False)])
+def test_iterations_are_counted_in_whole_numbers(xs, whole):
+    fig, ax = plt.subplots(figsize=(6, 4))
+    ax.plot(xs, xs)
+    figures.figure_html(fig, title="a", alt="b")
+    ticks = ax.get_xticks()
+    assert all(ticks == ticks.round()) is whole
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda ax: ax.plot(["shop", "house", "web"], [0, 1, 2]),
+        lambda ax: (ax.plot([1, 2, 4], [0, 1, 2]), ax.set(xscale="log")),
+        lambda ax: (ax.plot([0, 2], [0, 1]), ax.set(xticks=[0, 0.5, 2])),
+        lambda ax: ax.scatter([0.5], [1]),
+    ],
+)
+def test_names_scales_and_chosen_ticks_stay(change):
+    fig, ax = plt.subplots()
+    change(ax)
+    before = ax.xaxis.get_major_locator()
+    figures.figure_html(fig, title="a", alt="b")
+    assert ax.xaxis.get_major_locator() is before
+
+
 def test_show_displays_once_and_closes(monkeypatch):
     import IPython.display
 

@@ -155,6 +155,15 @@ def test_planted_faults_of_cells_and_scripts_are_found(lab, tmp_path):
     ]
 
 
+def test_prices_that_became_a_formula_are_found(lab, tmp_path):
+    """JupyterLab reads $30 got $ as mathematics, unless <pre> or a class forbids it."""
+    prices = "wanted $30 got $45"
+    fine = f"HTML('<pre>{prices}</pre><p class=\"mathjax_ignore\">{prices}</p>')"
+    cells = ["from IPython.display import HTML", fine, f"HTML('<p>{prices}</p>')"]
+    [found] = planted(lab, tmp_path, "prices.ipynb", *cells)
+    assert found.startswith("cell 2 (`HTML(") and "becomes a formula: wanted" in found
+
+
 def test_a_notebook_whose_widgets_cannot_be_touched_is_found(lab, tmp_path):
     cell = "w.IntSlider(min=1, max=1)"
     assert planted(lab, tmp_path, "none.ipynb", IMPORTS, cell) == ["there is no widget to touch"]

@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 
 from dreamgym_nb.course import costs, views
@@ -24,6 +25,18 @@ def test_the_same_page_in_columns_with_counts():
     assert "&lt;b&gt;x&lt;/b&gt;" in html and "<b>x" not in html
     assert html.count('tabindex="0"') == html.count("<pre") == 2
     assert 'aria-label="Raw"' in html
+
+
+def test_prices_are_no_formula():
+    """JupyterLab reads what is between two dollar signs as mathematics; see test_lab."""
+    shop = make_world("shop")
+    task = shop.tasks("train")[0]
+    shop.reset(options={"task": task})
+    actions = iter([shop.act("expert", np.random.default_rng(0))])
+    html = views.episode_html(
+        play(shop, task, lambda _: next(actions, None), id="x", behaviour="y")
+    )
+    assert html.count("$") > 2 and html.startswith(f"<table {views.NO_MATHS} ")
 
 
 def test_a_page_is_framed_with_its_style_and_cannot_act():

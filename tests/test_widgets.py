@@ -199,6 +199,16 @@ def test_rl_progress_reports_success_and_further_words(monkeypatch):
     )
 
 
+def test_rl_progress_says_nothing_before_the_first_iteration(monkeypatch):
+    """What is found on disk is never reported; a bar that waits for it would stay for ever."""
+    clock, handle = Clock(monkeypatch), Handle(monkeypatch)
+    report = widgets.rl_progress(2)
+    assert handle.outputs == []
+    clock.now += 30
+    report(1, 0.25)
+    assert len(handle.outputs) == 1 and "time left unknown" in handle.outputs[0]["text/plain"]
+
+
 def test_progress_in_a_terminal_is_one_line_written_again(monkeypatch):
     clock, terminal = Clock(monkeypatch), Terminal()
     monkeypatch.setattr(widgets, "_in_kernel", lambda: False)

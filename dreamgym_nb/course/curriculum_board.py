@@ -224,7 +224,7 @@ def spread_svg(pages: Sequence[Page], at: int) -> str:
                     f'<circle cx="{x:.1f}" cy="{y(t.value):.1f}" r="3.5" fill="{PALETTE[0]}"/>'
                 )
     ticks = "".join(
-        f'<text x="{_LEFT - 6}" y="{y(v) + 4:.1f}" text-anchor="end">{v:g}</text>'
+        f'<text x="{_LEFT - 6}" y="{y(v) + 4:.1f}" text-anchor="end" stroke="none">{v:g}</text>'
         f'<line x1="{_LEFT}" x2="{_LEFT + _WIDE}" y1="{y(v):.1f}" y2="{y(v):.1f}" opacity=".2"/>'
         for v in (0.0, _MOST / 2, _MOST)
     )
@@ -236,7 +236,7 @@ def spread_svg(pages: Sequence[Page], at: int) -> str:
         f'<svg role="img" aria-label="{escape(summary(pages, at))}" '
         f'viewBox="0 0 {_LEFT + _WIDE + 10} {bottom + 24}" '
         f'style="width:100%;max-width:{_LEFT + _WIDE + 10}px;font-size:11px">{here}'
-        f'<g fill="currentColor" stroke="currentColor" stroke-width="0">{ticks}</g>'
+        f'<g fill="currentColor" stroke="currentColor" stroke-width="1">{ticks}</g>'
         f'{"".join(marks)}<text x="{_LEFT}" y="{bottom + 18}" fill="currentColor">V_τ of each '
         f"task, iterations 1 to {len(pages)}; dots: the world's own, squares: made up</text></svg>"
     )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ..errors import UserError
 from ..experience import Task, Trajectory, Transition
 from ..worlds.base import play
+from .views import NO_MATHS
 
 if TYPE_CHECKING:
     from ..worlds.base import World
@@ -113,7 +114,7 @@ def side_by_side_html(dream: Trajectory, real: Trajectory, step: int | None = No
         f'<th scope="col" style="{_CELL};font-weight:bold">{escape(c)}</th>' for c in columns
     )
     return (
-        f'<table style="{_TABLE}">'
+        f'<table {NO_MATHS} style="{_TABLE}">'
         f'<caption style="text-align:left;padding:.25em;caption-side:top;color:inherit">'
         f'<span style="{_SMALL}">Task:</span> {escape(dream.task.instruction)}</caption>'
         f'<thead style="border:0"><tr style="{_ROW}">{head}</tr></thead>{rows}</table>'

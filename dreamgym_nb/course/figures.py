@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ..intervals import mean_and_interval
+from .views import NO_MATHS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,12 +98,13 @@ def figure_html(
         )
     table = "" if numbers is None else _numbers_html(numbers)
     label = _SOURCES[source] + (f": {detail.strip()}" if detail.strip() else "") + "."
+    _count_in_whole_numbers(fig)
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png", dpi=_DPI, facecolor="white")
     picture = base64.b64encode(buffer.getvalue()).decode("ascii")
     width = round(fig.get_figwidth() * _PIXELS_PER_INCH)
     return (
-        '<figure style="margin:1em 0">'
+        f'<figure {NO_MATHS} style="margin:1em 0">'
         f'<img src="data:image/png;base64,{picture}" alt="{escape(alt.strip())}" '
         f'width="{width}" style="max-width:100%;height:auto">'
         f'<figcaption style="max-width:{max(width, 480)}px">'
@@ -110,6 +112,18 @@ def figure_html(
         f'<div style="font-size:85%;opacity:.75">{escape(label)}</div>'
         "</figcaption></figure>"
     )
+
+
+def _count_in_whole_numbers(fig: Figure) -> None:
+    """Let an axis of iterations or seeds show no 2.5, unless the notebook chose its ticks."""
+    from matplotlib.ticker import AutoLocator, MaxNLocator
+
+    for ax in fig.axes:
+        if not isinstance(ax.xaxis.get_major_locator(), AutoLocator):
+            continue
+        xs = np.concatenate([np.ravel(line.get_xdata()) for line in ax.lines] or [[]]).astype(float)
+        if xs.size and xs.max() >= 2 and np.all(xs == np.round(xs)):
+            ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
 
 
 def line_style(index: int) -> dict[str, object]:

@@ -75,7 +75,7 @@ class WorldPlayer:
         self.do.on_click(self.on_do)
         self.expert.on_click(self.on_expert)
         self.another.on_click(self.on_another)
-        row = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
+        row = ipywidgets.Layout(flex_flow="row wrap", align_items="flex-end")
         self.widget = ipywidgets.VBox(
             [
                 ipywidgets.HBox([self.world, self.another], layout=row),

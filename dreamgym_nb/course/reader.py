@@ -16,7 +16,7 @@ import ipywidgets
 from ..errors import UserError
 from ..worlds.base import WANTED
 from .figures import PALETTE
-from .views import episode_html
+from .views import NO_MATHS, episode_html
 from .widgets import _button
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def reading_html(world: World, trajectory: Trajectory) -> str:
     outcome = outcome_of(world, trajectory)
     lines = wrong_lines(world, trajectory) if outcome in (ITEM, OPTION, UNCHOSEN, PRICE) else []
     why = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    note = f"<ul>{why}</ul>" if why else ""
+    note = f"<ul {NO_MATHS}>{why}</ul>" if why else ""
     return f"{episode_html(trajectory)}<div><strong>Outcome:</strong> {escape(outcome)}</div>{note}"
 
 

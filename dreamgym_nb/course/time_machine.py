@@ -205,7 +205,7 @@ def curve_svg(moments: Sequence[Moment], at: int) -> str:
 
     here, bottom = moments[at], _TOP + _HIGH
     ticks = "".join(
-        f'<text x="{_LEFT - 6}" y="{y(v) + 4:.1f}" text-anchor="end">{v:g}</text>'
+        f'<text x="{_LEFT - 6}" y="{y(v) + 4:.1f}" text-anchor="end" stroke="none">{v:g}</text>'
         f'<line x1="{_LEFT}" x2="{_LEFT + _WIDE}" y1="{y(v):.1f}" y2="{y(v):.1f}" opacity=".2"/>'
         for v in (0.0, 0.5, 1.0)
     )

@@ -24,6 +24,11 @@ _CELL = (
 _HEAD = "text-align:left;padding:.3em .75em .3em .25em;border:0;font-weight:bold"
 _BOX = f"{_MONO};font-size:90%;line-height:1.4;max-height:22em;overflow:auto;padding:.5em"
 
+NO_MATHS = 'class="tex2jax_ignore mathjax_ignore"'
+"""To be put into the tag around text of a world: between two dollar signs, as of two prices, a page
+would see a formula. The first name is for the pages of nbconvert and Colab, the second for
+JupyterLab; what stands in a `<pre>` needs none."""
+
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
@@ -106,7 +111,8 @@ def episode_html(trajectory: Trajectory) -> str:
     )
     world, task = trajectory.task.world, trajectory.task.instruction
     return (
-        f'<table style="{_TABLE}"><caption style="text-align:left;caption-side:top;color:inherit">'
+        f'<table {NO_MATHS} style="{_TABLE}">'
+        '<caption style="text-align:left;caption-side:top;color:inherit">'
         f"An episode in the {escape(world)} ({escape(trajectory.behaviour)}): {escape(task)}"
         f"</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     )

@@ -154,7 +154,8 @@ class RLProgress:
 
     def __init__(self, total: int, label: str) -> None:
         self._total = total
-        self._line = _ProgressLine(label, "iterations")
+        # Not before there is something to say: what is found on disk is never reported.
+        self._line = _ProgressLine(label, "iterations", at_once=False)
 
     def __call__(self, iteration: int, success_in_dream: float, extra: str = "") -> None:
         """Report an iteration.
@@ -185,18 +186,13 @@ class _ProgressLine:
     final line is written.
     """
 
-    def __init__(self, label: str, unit: str) -> None:
+    def __init__(self, label: str, unit: str, at_once: bool = True) -> None:
         self.label, self.unit = label, unit
         self._start = self._shown = time.perf_counter()
         self._first: tuple[int, float] | None = None  # step and time of the first report
         self._handle: Any = None
-        if _in_kernel():
-            from IPython.display import display
-
-            # raw: both forms travel together, and a page without HTML still has the sentence
-            self._handle = display(
-                self._bundle(f"{label}: starting", 0.0), raw=True, display_id=True
-            )
+        if at_once and _in_kernel():
+            self._write(f"{label}: starting", 0.0)
 
     def update(self, done: int, total: int, words: str) -> None:
         """Write how much is done; the last time with the seconds that it took."""
@@ -218,8 +214,14 @@ class _ProgressLine:
         return f"about {_seconds((now - since) / (done - step) * (total - done))} left"
 
     def _write(self, text: str, share: float | None) -> None:
+        # raw: both forms travel together, and a page without HTML still has the sentence
         if self._handle is not None:
             self._handle.update(self._bundle(text, share), raw=True)
+            return
+        if _in_kernel():
+            from IPython.display import display
+
+            self._handle = display(self._bundle(text, share), raw=True, display_id=True)
             return
         end = "\n" if share is None else ""
         if sys.stderr.isatty():
