@@ -10,6 +10,7 @@ PYTHON ?=
 SIZE ?= lesson
 NAME ?= first_light
 SEEDS ?=
+RECORD ?=
 
 TORCH := torch==2.13.0
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
@@ -17,6 +18,7 @@ TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+ONE_CORE := $(if $(filter Linux,$(shell uname -s)),--cores 1)
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
@@ -72,8 +74,26 @@ $(READY): requirements.lock pyproject.toml
 	@touch $(READY)
 
 .PHONY: course
-course: $(READY) ## run every lesson and write the pages to read into build/pages
-	@$(BIN)/dreamgym run $(NOTEBOOKS) --size $(SIZE) --html
+course: $(READY) ## run every lesson and write pages to read; RECORD=1 keeps outputs and costs
+	@$(BIN)/dreamgym run $(NOTEBOOKS) --size $(SIZE) --html $(if $(RECORD),--keep --record)
+
+# 2 GB and one core are what Binder gives; JupyterLab's server takes some 130 MB of it.
+.PHONY: frugal
+frugal: $(READY) ## run every lesson offline, on one core, within the memory of Binder
+	@$(BIN)/dreamgym run $(NOTEBOOKS) --size $(SIZE) --offline $(ONE_CORE) --memory 1850 \
+	  --out build/frugal/notebooks
+
+.PHONY: site
+site: $(READY) ## write the lessons as pages to read offline into build/site
+	@$(BIN)/dreamgym site
+
+.PHONY: warm
+warm: $(READY) ## train beforehand what lessons would train at their first run
+	@$(BIN)/dreamgym warm
+
+.PHONY: doors
+doors: $(READY) ## write again what is generated: badges, first cells, tables, pictures
+	@$(BIN)/python -m dreamgym_nb.course.doors
 
 .PHONY: test
 test: $(READY) ## check the style and run all tests, every lesson at smoke size included

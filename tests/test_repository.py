@@ -156,6 +156,10 @@ def test_every_command_in_the_texts_exists():
         "help",
         "setup",
         "course",
+        "frugal",
+        "site",
+        "warm",
+        "doors",
         "test",
         "lab",
         "results",
@@ -179,7 +183,7 @@ def code_of(markdown):
 def test_every_dreamgym_command_in_the_readme_is_understood():
     commands = re.findall(r"^dreamgym (.+?)(?: +#.*)?$", text("README.md"), flags=re.MULTILINE)
     assert {command.split()[0] for command in commands} == {
-        "doctor", "run", "play", "results", "backbone", "bench",
+        "doctor", "run", "play", "results", "backbone", "bench", "warm", "export", "collect", "site",
     }  # fmt: skip
     for command in commands:
         # These have parsers of their own.

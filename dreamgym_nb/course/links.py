@@ -66,13 +66,12 @@ try:
     from dreamgym_nb import course
 except ImportError:  # Colab brings this notebook alone: fetch the rest
     import os
-    import subprocess
     import sys
 
     if "google.colab" not in sys.modules:
         raise  # not Colab: the README says how to set up the course
     home = "{HOME}"
-    subprocess.run(["git", "clone", "-q", "--depth=1", home, "lab"])
+    os.system(f"git clone -q --depth=1 {{home}} lab")
     sys.path.insert(0, os.path.abspath("lab"))
     from dreamgym_nb import course
 
