@@ -3,6 +3,7 @@
 The rules are `lint.complaints`, which is itself tried in test_lint on notebooks that break them.
 """
 
+import os
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from dreamgym_nb.course import lint, sizes
 from dreamgym_nb.course import notebook as nb
+from dreamgym_nb.course.cage import BINDER_MB, Cage
 from dreamgym_nb.course.runner import run_notebook
 from dreamgym_nb.errors import UserError
 
@@ -21,8 +23,21 @@ LESSONS = [
     "00_dreamgym_in_ten_minutes",
     "01_worlds_and_experience",
     "02_experience_model",
+    "03_replay_buffer",
+    "04_agents_and_baselines",
+    "05_rl_in_the_real_world",
+    "06_rl_in_the_dream",
+    "07_curriculum",
+    "08_sim_to_real",
+    "09_ablations_and_transfer",
 ]
 """The lessons that are finished; a notebook joins the list when it is added to the folder."""
+
+
+POOR = Cage(
+    offline=True, cores=1 if hasattr(os, "sched_setaffinity") else None, memory_mb=BINDER_MB
+)
+"""What a lesson has to do with: no network, one core, a machine of 2 GB."""
 
 
 @pytest.mark.parametrize("path", FOUND, ids=lambda path: path.stem)
@@ -34,7 +49,7 @@ def test_a_lesson_keeps_the_rules(path):
 @pytest.mark.parametrize("path", FOUND, ids=lambda path: path.stem)
 def test_a_lesson_runs_at_smoke_size(path, tmp_path, monkeypatch):
     monkeypatch.setenv("DREAMGYM_CACHE", str(tmp_path / "cache"))  # it opens on its own
-    record = run_notebook(path, "smoke", out_dir=tmp_path / "notebooks", html=True)
+    record = run_notebook(path, "smoke", out_dir=tmp_path / "notebooks", html=True, cage=POOR)
     code = [cell for cell in nb.read(path).cells if nb.is_code(cell)]
     assert record.cells == len(code)
     assert record.page.stat().st_size > 10_000
