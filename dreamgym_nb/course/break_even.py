@@ -121,14 +121,14 @@ def draw(ax: Axes, ways: Sequence[Way], marks: Mapping[str, float]) -> None:
         ax.axvline(price, color="grey", linewidth=0.8)
         ax.annotate(
             name,
-            (price, 0.98),
+            (price, 0.02),
             xycoords=("data", "axes fraction"),
             rotation=90,
             ha="right",
-            va="top",
+            va="bottom",
             fontsize=8,
         )
-    ax.legend(loc="lower right", fontsize=9)
+    ax.legend(loc="upper left", fontsize=9)
 
 
 class BreakEven:

@@ -46,13 +46,13 @@ def dreamed(ready: Prepared, settings: GRPOSettings) -> tuple[LanguageModel, RLH
     buffer = ReplayBuffer(transitions_of(ready.log))
     model = ExperienceModel(ready.model.lm, buffer, ready.model.format)
     agent = ready.agent.copy()
-    told = rl_progress(settings.iterations).on_iteration
-    kept = stock.once(
-        "dreamed agent",
-        agent,
-        {"log": ready.log, "model": ready.model.lm, "settings": settings},
-        lambda: dream_rl(replace(ready, model=model), agent, settings, on_iteration=told),
-    )
+
+    def train() -> RLHistory:
+        told = rl_progress(settings.iterations).on_iteration  # its line appears at once
+        return dream_rl(replace(ready, model=model), agent, settings, on_iteration=told)
+
+    key = {"log": ready.log, "model": ready.model.lm, "settings": settings}
+    kept = stock.once("dreamed agent", agent, key, train)
     # The trainer leaves a `forward` on the model that is bound to this very one: a copy of the
     # agent would go on with it, and train the wrong weights.
     vars(agent.model).pop("forward", None)

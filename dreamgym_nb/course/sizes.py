@@ -233,7 +233,7 @@ LESSON_SIZES: dict[str, dict[str, dict[str, Scalar]]] = {
             "budget": 1200,
             "long_budget": 3600,
             "seeds": 3,
-            "look_every": 4,
+            "look_every": 2,
             "look_tasks": 100,
             "test_tasks": 200,
             "repeats": 2,
