@@ -227,7 +227,7 @@ class ExperienceModel:
         transitions = [t for t in transitions if t.trajectory in taken]
         samples = self.samples(self.without_easy(transitions, easy, seed, hidden))
         self._answers.clear()
-        return fit(
+        history = fit(
             self.lm,
             [*samples, *beside],
             steps=steps,
@@ -236,6 +236,8 @@ class ExperienceModel:
             seed=seed,
             progress=progress,
         )
+        self.lm.forget()  # the samples' texts: tens of megabytes
+        return history
 
     # ---- dreaming (Eq. 4) ------------------------------------------------------------
 

@@ -171,6 +171,10 @@ class LanguageModel:
             self._encoded[text] = self.tokenizer.encode(text, add_special_tokens=False)
         return self._encoded[text]
 
+    def forget(self) -> None:
+        """Let go of the remembered encodings: of a log, most are asked for in training only."""
+        self._encoded.clear()
+
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of token ids, special tokens included."""
         text = self.tokenizer.decode(tokens, clean_up_tokenization_spaces=False)

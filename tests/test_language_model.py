@@ -82,6 +82,14 @@ def test_a_thing_is_the_same_token_on_the_page_and_in_the_action(untrained, log)
         assert token in untrained.encode(action_text(f"click[{id}]"))
 
 
+def test_what_is_forgotten_is_encoded_alike_again(untrained):
+    before = untrained.encode("search[a mug]")
+    assert untrained.encode("search[a mug]") is before, "remembered"
+    untrained.forget()
+    again = untrained.encode("search[a mug]")
+    assert again == before and again is not before
+
+
 def test_encoding_turn_by_turn_is_encoding_at_once(untrained, log):
     odd = ["", " ", "日本語", "click[b1", "]", "\n", "a  b ", "\n\nx", "[[", "🙂"]
     for trajectory in log:
