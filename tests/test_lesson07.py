@@ -196,6 +196,9 @@ def test_recorded_runs_are_compared_with_uniform_tasks_seed_by_seed(tmp_path):
     assert full["made up"].startswith("0.20") and full["until"] == "2026-01-02"
     text = figures.recorded_text("curriculum", tmp_path)
     assert "| V_τ and M_task (λ = 0.25) |" in text and "Recorded runs" in text
+    assert "Not recorded yet" not in text
+    missing = figures.recorded_text("lambda", tmp_path)
+    assert "Not recorded yet: λ = 0.1, λ = 0.5, λ = 0.75. To make them" in missing
     assert [row["rule"] for row in figures.recorded_rows("lambda", tmp_path)] == [
         "uniform (λ = 0)",
         "V_τ and M_task (λ = 0.25)",
@@ -204,4 +207,24 @@ def test_recorded_runs_are_compared_with_uniform_tasks_seed_by_seed(tmp_path):
 
 def test_what_is_not_recorded_is_not_invented(tmp_path):
     assert figures.recorded_rows("lambda", tmp_path) == []
-    assert "`dreamgym results lambda`" in figures.recorded_text("lambda", tmp_path)
+    text = figures.recorded_text("lambda", tmp_path)
+    assert "Not recorded yet: uniform (λ = 0), λ = 0.1, V_τ" in text and "|" not in text
+    assert "`dreamgym results lambda`" in text
+    assert "`dreamgym results curriculum`" in figures.recorded_books(tmp_path)
+
+
+def test_the_books_tell_what_was_written_and_whether_it_taught_more(tmp_path):
+    for seed, (own, made_up) in enumerate([(0.10, 0.15), (0.20, 0.21), (0.15, None)]):
+        told = {
+            "written": 20,
+            "accepted": 10 + seed,
+            "retired": {"too easy": 1, "not feasible": 2},
+            "value_spread": {"original": own, "written": made_up},
+            "success": {"original": 0.4, "written": 0.5},
+        }
+        body = {"settings": {}, "date": "2026-01-01", "curriculum": told}
+        Records(tmp_path).save(Run("shop", "grpo_dream", seed), body)
+    text = figures.recorded_books(tmp_path)
+    assert "| 1 | 20 | 11 | 3 | 0.200 | 0.210 | 0.400 | 0.500 |" in text
+    assert "| 2 | 20 | 12 | 3 | 0.150 | – |" in text
+    assert "drawn uniformly: +0.030 (95% interval " in text and "2 seeds)" in text

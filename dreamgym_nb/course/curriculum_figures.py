@@ -259,18 +259,71 @@ def recorded_rows(table: str, folder: Path = RUNS) -> list[Row]:
 
 
 def recorded_text(table: str, folder: Path = RUNS) -> str:
-    """`recorded_rows` as Markdown, or which command makes them."""
-    rows = recorded_rows(table, folder)
-    if not rows:
-        return (
-            f"The table “{TABLES[table].title}”: no runs of many seeds are recorded yet. To make "
-            f"them takes hours: `dreamgym results {table}`."
+    """`recorded_rows` as Markdown, and which command makes what is missing."""
+    rows, wanted = recorded_rows(table, folder), TABLES[table].rows
+    command = f"To make them takes hours: `dreamgym results {table}`."
+    told = [f"**{TABLES[table].title}**"]
+    if rows:
+        told.append(markdown(list(rows[0]), [list(map(str, row.values())) for row in rows]))
+        told.append(
+            "Recorded runs, results/runs/shop: success on test tasks in the real shop; ± and "
+            "brackets are 95% intervals over seeds."
         )
-    body = markdown(list(rows[0]), [list(map(str, row.values())) for row in rows])
-    return (
-        f"**{TABLES[table].title}**\n\n{body}\n\nRecorded runs, results/runs/shop: success on "
-        "test tasks in the real shop; ± and brackets are 95% intervals over seeds."
+    there = {row["rule"] for row in rows}
+    missing = [name for _, v in wanted if (name := _RULES.get(v) or label(v)) not in there]
+    if missing:
+        told.append(f"Not recorded yet: {', '.join(missing)}. {command}")
+    return "\n\n".join(told)
+
+
+def recorded_books(folder: Path = RUNS) -> str:
+    """What M_task wrote in the recorded runs of the full method, and what it taught, as Markdown.
+
+    Args:
+        folder: Where the records lie.
+
+    Returns:
+        A row for each seed, and the difference of both V_τ with its 95% interval over seeds; the
+        command that makes the runs where there are none.
+    """
+    records = Recorded(Records(folder).all()).seeds("shop", "grpo_dream")
+    if not records:
+        return "The curriculum's books are not recorded yet: `dreamgym results curriculum`."
+    head = ["seed", "written", "joined", "left the pool"]
+    head += ["V_τ, the world's own", "V_τ, made up", "success, own", "success, made up"]
+    rows = []
+    for seed, record in records.items():
+        told = record["curriculum"]
+        counts = (told["written"], told["accepted"], sum(told["retired"].values()))
+        means = (told[name][kind] for name in ("value_spread", "success") for kind in _KINDS)
+        rows.append([*map(str, (seed, *counts)), *(_number(mean) for mean in means)])
+    own, made_up = (
+        {
+            seed: mean
+            for seed, record in records.items()
+            if (mean := record["curriculum"]["value_spread"][kind]) is not None
+        }
+        for kind in _KINDS
     )
+    more = difference(made_up, own)
+    told = [
+        markdown(head, rows),
+        "Recorded runs, results/runs/shop/grpo_dream, means in the dream.",
+    ]
+    if more is not None:
+        told.append(
+            f"Mean V_τ of made-up tasks minus that of the world's own, which are drawn uniformly: "
+            f"{more.value:+.3f} (95% interval {more.low:+.3f} to {more.high:+.3f}, "
+            f"{len(more.seeds)} seeds)."
+        )
+    return "\n\n".join(told)
+
+
+_KINDS = ("original", "written")  # as a curriculum's summary names them
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def _share_used(record: Record) -> float | None:
