@@ -90,7 +90,7 @@ def test_everything_is_written_once(small, monkeypatch, capsys):
     lines = book.cells[0].source.split("\n")
     assert lines[0] == "# 01 · What?" and lines[-1] == "Words, *Time:* 7 minutes."
     assert tuple(lines[2:4]) == links.badges(f"notebooks/{STEM}.ipynb")
-    assert lines[5] == ledger.status_line(ENTRY)
+    assert lines[5] == ledger.status_line(ENTRY) and lines[7] == doors.HELP
     assert book.cells[1].source == links.first_cell(STEM)
     teaching = (small / "docs" / "teaching.md").read_text("utf-8")
     assert "| 4.2 minutes | 3.9 minutes | 1,150 MB | 10 minutes |" in teaching
@@ -121,6 +121,14 @@ def test_a_lesson_that_does_not_start_the_course_is_refused(small):
     book = nb.read(small / "notebooks" / f"{STEM}.ipynb")
     book.cells[1].source = "print(1)"
     with pytest.raises(UserError, match="must call course.start"):
+        doors.opened(book, STEM, {})
+
+
+def test_a_status_line_elsewhere_is_refused(small):
+    book = nb.read(small / "notebooks" / f"{STEM}.ipynb")
+    book.cells[0].source, told = "# 01 · What?", book.cells[0].source
+    book.cells.insert(1, nbformat.v4.new_markdown_cell(told.partition("\n")[2]))
+    with pytest.raises(UserError, match="must stand in its first cell"):
         doors.opened(book, STEM, {})
 
 

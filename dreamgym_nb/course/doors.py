@@ -25,6 +25,12 @@ WORDS_A_MINUTE, LINES_A_MINUTE = 130, 15
 """How fast we suppose that a learner reads prose and code; nobody was timed."""
 
 _TIME = re.compile(r"\*Time:\*\s+(\d+)\s+minutes?")
+HELP = (
+    "[Notation](../docs/notation.md) · [Glossary](../docs/glossary.md) · "
+    "[When it goes wrong](../docs/troubleshooting.md)"
+)
+"""The line below the status of a lesson."""
+
 _BADGE = re.compile(r"^\[!\[(?:Open in Colab|Launch Binder)\]\([^\n]*$\n?", re.MULTILINE)
 
 
@@ -68,17 +74,23 @@ def generated(root: Path, costs: Costs) -> dict[Path, str]:
 
 
 def opened(book: nbformat.NotebookNode, stem: str, costs: Costs) -> nbformat.NotebookNode:
-    """Return a copy of a lesson with its badges, its status line and its first code cell.
+    """Return a copy of a lesson with its badges, status line, links to help, first code cell.
 
     Raises:
-        UserError: If it has no status line, or no code cell that starts the course.
+        UserError: If its first cell has no status line, or its first code cell does not start the
+            course.
     """
     book = nbformat.from_dict(book)
-    ledger.set_status(book, ledger.status_line(costs.get(stem, {}).get("lesson")), stem)
+    status = ledger.status_line(costs.get(stem, {}).get("lesson"))
+    ledger.set_status(book, status, stem)
     head = book.cells[0]
+    if status not in head.source:
+        raise UserError(f"The status line of {stem} must stand in its first cell.")
     title, _, rest = _BADGE.sub("", head.source).partition("\n")
+    before, after = (part.strip() for part in rest.replace(HELP, "").split(status))
     badges = "\n".join(links.badges(f"notebooks/{stem}.ipynb"))
-    head.source = f"{title}\n\n{badges}\n\n{rest.strip()}"
+    parts = [title, badges, before, status, HELP, after]
+    head.source = "\n\n".join(part for part in parts if part)
     first = next((c for c in book.cells if nb.is_code(c)), None)
     if first is None or f'course.start("{stem}")' not in first.source:
         raise UserError(f'The first code cell of {stem} must call course.start("{stem}").')

@@ -96,6 +96,7 @@ def _whole(book: nbformat.NotebookNode, path: Path) -> Iterator[str]:
     if not FEWEST_WORDS <= words <= MOST_WORDS:
         yield f"It has {words} words of prose; {FEWEST_WORDS} to {MOST_WORDS} are read to the end."
     lines = [len(c.source.splitlines()) for c in book.cells if nb.is_code(c)]
+    lines = lines[1:]  # the first cell is the same in all lessons, see links.first_cell
     if lines and statistics.median(lines) > MOST_MEDIAN_LINES:
         yield (
             f"Its median code cell has {statistics.median(lines):g} lines, more than "
