@@ -75,7 +75,8 @@ $(READY): requirements.lock pyproject.toml
 
 .PHONY: course
 course: $(READY) ## run every lesson and write pages to read; RECORD=1 keeps outputs and costs
-	@$(BIN)/dreamgym run $(NOTEBOOKS) --size $(SIZE) --html $(if $(RECORD),--keep --record)
+	@$(BIN)/dreamgym run $(NOTEBOOKS) --size $(SIZE) $(if $(RECORD),--keep --record) && ran=0 || ran=$$?; \
+	  $(BIN)/dreamgym site; exit $$ran
 
 # 2 GB and one core are what Binder gives; JupyterLab's server takes some 130 MB of it.
 .PHONY: frugal
