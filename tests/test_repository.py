@@ -183,7 +183,8 @@ def code_of(markdown):
 def test_every_dreamgym_command_in_the_readme_is_understood():
     commands = re.findall(r"^dreamgym (.+?)(?: +#.*)?$", text("README.md"), flags=re.MULTILINE)
     assert {command.split()[0] for command in commands} == {
-        "doctor", "run", "play", "results", "backbone", "bench", "warm", "export", "collect", "site",
+        "doctor", "run", "play", "results", "backbone", "bench", "warm", "export", "collect",
+        "site",
     }  # fmt: skip
     for command in commands:
         # These have parsers of their own.

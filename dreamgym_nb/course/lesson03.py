@@ -94,7 +94,7 @@ TOP_K = Exercise(
     ),
 )
 
-# ---- 2: retrieval that leaks its own trajectory ---------------------------------------------------
+# ---- 2: retrieval that leaks its own trajectory --------------------------------------------------
 
 Ranked = Sequence[tuple[str, frozenset[str]]]  # memory, the trajectories that made it
 
@@ -170,7 +170,7 @@ ALLOWED = Exercise(
     ),
 )
 
-# ---- 3: fix the bug: growth -----------------------------------------------------------------------
+# ---- 3: fix the bug: growth ----------------------------------------------------------------------
 
 Memory = tuple[str, str, str]  # question (state and action), answer, "real" or "dream"
 
@@ -268,7 +268,7 @@ GROW = Exercise(
     ),
 )
 
-# ---- 4: predict, then run: how many memories? -------------------------------------------------------
+# ---- 4: predict, then run: how many memories? ----------------------------------------------------
 
 GUESS = Prediction(
     name="guess",
