@@ -24,6 +24,7 @@ from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Task
 from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.rollout import Episode, rollout, success_rate
+from dreamgym_nb.trl_trainer import own_forward
 from dreamgym_nb.worlds.vector import VectorWorld
 
 WARM_UP = 5  # updates until the full learning rate
@@ -195,7 +196,7 @@ def train_grpo(
     glue = _Glue(lm, make_worlds, pick_tasks, settings, history, on_iteration)
     glue.budget = budget
     try:
-        with _quiet():
+        with _quiet(), own_forward(lm.model):
             _trainer(lm, glue, settings).train()
     except KeyboardInterrupt:
         history.interrupted = True

@@ -141,6 +141,16 @@ def test_the_rewarded_action_becomes_likelier(agent):
     assert not agent.model.training
 
 
+def test_a_copy_of_a_trained_agent_computes_with_its_own_weights(agent):
+    train(agent)
+    copy, ids = agent.copy(), torch.tensor([[1, 2, 3]])
+    with torch.no_grad():
+        before = copy.model(input_ids=ids).logits.clone()
+        for weights in agent.model.parameters():
+            weights.zero_()
+        assert torch.equal(copy.model(input_ids=ids).logits, before)
+
+
 def test_the_seed_fixes_the_run(player):
     def run(seed):
         agent = player.copy()
