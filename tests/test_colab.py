@@ -23,7 +23,11 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture
 def session(monkeypatch):
-    """A session: what is installed (name -> version) and which modules are imported."""
+    """A session: what is installed (name -> version); nothing of it is imported.
+
+    Its modules have names of their own, for the process of the tests may have imported any of
+    the real ones by now.
+    """
     installed = {r.name: "99" for r in colab.requirements()}
     installed |= {"torch": "2.11.0+cpu", "numpy": "2.1.3", "trl": "1.16.2", "pyarrow": "18.1.0"}
 
@@ -39,7 +43,8 @@ def session(monkeypatch):
 
     monkeypatch.setattr(metadata, "version", version)
     monkeypatch.setattr(metadata, "distributions", distributions)
-    monkeypatch.setattr(metadata, "packages_distributions", lambda: {n: [n] for n in installed})
+    homes = lambda: {f"session_{name}": [name] for name in installed}  # noqa: E731
+    monkeypatch.setattr(metadata, "packages_distributions", homes)
     return installed
 
 
@@ -79,7 +84,7 @@ def test_an_old_torch_is_not_replaced_but_named(session):
 def test_what_the_session_uses_must_not_be_replaced(session, monkeypatch, name, imported):
     del session["trl"]
     if imported:
-        monkeypatch.setitem(sys.modules, "pyarrow", types.ModuleType("pyarrow"))
+        monkeypatch.setitem(sys.modules, "session_pyarrow", types.ModuleType("session_pyarrow"))
     install = lambda lacking: session.update({"trl": "1.16.0", name: "77"})  # noqa: E731
     with pytest.raises(UserError, match=f"replaced {name}, .* Restart session"):
         colab.complete(install)
