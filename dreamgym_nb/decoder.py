@@ -16,11 +16,17 @@ All other models go through `transformers` (`LibraryPass`), as does all training
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import torch
 from torch.nn import functional as F
 from transformers import Cache, LlamaForCausalLM, PreTrainedModel
+
+from dreamgym_nb.scripted import scripted
+
+
+SPARE = 64  # slots beyond those that are needed: most answers fit
 
 
 class Pass(Protocol):
@@ -45,6 +51,9 @@ class Pass(Protocol):
             Logits, (rows, n, vocabulary), in float32.
         """
 
+    def reserve(self, width: int) -> None:
+        """Make room for texts of `width` tokens and an answer, so that growing stays rare."""
+
     def take(self, index: torch.Tensor) -> Pass:
         """A copy of the rows of `index`, (new rows,), in this order."""
 
@@ -52,7 +61,7 @@ class Pass(Protocol):
 def grown(slots: torch.Tensor, width: int, dim: int) -> torch.Tensor:
     """A copy with room for `width` slots and some more, so that growing stays rare."""
     used, shape = slots.shape[dim], list(slots.shape)
-    shape[dim] = max(width, used + used // 4) + 32
+    shape[dim] = max(width, used + used // 4) + SPARE
     room = slots.new_zeros(shape)
     room.narrow(dim, 0, used).copy_(slots)
     return room
@@ -73,7 +82,7 @@ def blind(where: torch.Tensor, width: int, dtype: torch.dtype) -> torch.Tensor |
         return None
     seen = torch.arange(width, device=where.device) <= where[:, None, :, None]
     mask = torch.zeros(seen.shape, dtype=dtype, device=where.device)
-    return mask.masked_fill_(~seen, torch.finfo(dtype).min)
+    return mask.masked_fill_(~seen, -math.inf)  # every token sees itself at least
 
 
 # ---- written out -------------------------------------------------------------------------
@@ -90,30 +99,26 @@ def can_be_written_out(model: PreTrainedModel) -> bool:
     )
 
 
-class _Block:
-    """The weights of one block; those that read the same input lie side by side.
+def _weights(layer: torch.nn.Module, pairs: torch.Tensor) -> list[torch.Tensor]:
+    """The weights of one block: W_qkv, W_o, W_gate,up, W_down, transposed.
 
-    A norm multiplies its output by a weight for each column: the matrices that
-    read it take that in.
+    Those that read the same input lie side by side.  A norm multiplies its output by
+    a weight for each column: the matrices that read it take that in.
 
     Args:
         layer: of the model.
         pairs: the order in which the two numbers that are turned together lie
             side by side, (size of a head,).
     """
-
-    def __init__(self, layer: torch.nn.Module, pairs: torch.Tensor) -> None:
-        attention, mlp = layer.self_attn, layer.mlp
-        turned = [
-            p.weight.unflatten(0, (-1, len(pairs)))[:, pairs].flatten(0, 1)
-            for p in (attention.q_proj, attention.k_proj)
-        ]
-        qkv = torch.cat([*turned, attention.v_proj.weight])
-        gate_up = torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight])
-        self.qkv = (qkv * layer.input_layernorm.weight).T.contiguous()
-        self.out = attention.o_proj.weight.T.contiguous()
-        self.gate_up = (gate_up * layer.post_attention_layernorm.weight).T.contiguous()
-        self.down = mlp.down_proj.weight.T.contiguous()
+    attention, mlp = layer.self_attn, layer.mlp
+    turned = [
+        p.weight.unflatten(0, (-1, len(pairs)))[:, pairs].flatten(0, 1)
+        for p in (attention.q_proj, attention.k_proj)
+    ]
+    qkv = torch.cat([*turned, attention.v_proj.weight]) * layer.input_layernorm.weight
+    gate_up = torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight])
+    gate_up = gate_up * layer.post_attention_layernorm.weight
+    return [w.T.contiguous() for w in (qkv, attention.o_proj.weight, gate_up, mlp.down_proj.weight)]
 
 
 class Decoder:
@@ -132,18 +137,14 @@ class Decoder:
         self.embed = inner.embed_tokens.weight.detach().clone()
         half = torch.arange(self.size // 2, device=self.embed.device)
         pairs = torch.stack([half, half + self.size // 2], dim=1).flatten()
-        self.blocks = [_Block(layer, pairs) for layer in inner.layers]
+        self.weights = [_weights(layer, pairs) for layer in inner.layers]
         self.head = (model.lm_head.weight * inner.norm.weight).T.contiguous()
         self.speed = inner.rotary_emb.inv_freq.float()
-
-    def norm(self, x: torch.Tensor) -> torch.Tensor:
-        """Root mean square normalisation, ``x / √(mean x² + ε)`` over the last dimension."""
-        return x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + self.eps)
 
     def begin(self, rows: int) -> Pass:
         """A batch of so many texts, empty yet."""
         empty = self.embed.new_zeros(2, rows, self.groups, 0, self.size)
-        return _WrittenOut(self, [empty] * len(self.blocks))
+        return _WrittenOut(self, [empty] * len(self.weights))
 
 
 class _WrittenOut:
@@ -156,6 +157,11 @@ class _WrittenOut:
     def take(self, index: torch.Tensor) -> Pass:
         return _WrittenOut(self.decoder, [slots[:, index] for slots in self.held])
 
+    def reserve(self, width: int) -> None:
+        for i, slots in enumerate(self.held):  # one by one: the old ones go as the new ones come
+            if slots.shape[3] < width:
+                self.held[i] = grown(slots, width, 3)
+
     def __call__(
         self,
         ids: torch.Tensor,
@@ -163,36 +169,75 @@ class _WrittenOut:
         columns: torch.Tensor,
         part: slice = slice(None),
     ) -> torch.Tensor:
-        d, (rows, q), width = self.decoder, ids.shape, int(where.max()) + 1
-        if self.held[0].shape[3] < width:
-            self.held = [grown(slots, width, 3) for slots in self.held]
-        # Where, in all slots of a layer one after the other, each key and value goes.
-        _, all_rows, groups, capacity, _ = self.held[0].shape
-        lanes = torch.arange(2 * all_rows * groups, device=ids.device)
-        lanes = lanes.view(2, all_rows, 1, groups)[:, part]
-        places = (lanes * capacity + where[None, :, :, None]).permute(1, 2, 0, 3).flatten()
-        angles = where.flatten()[:, None, None] * d.speed
-        turn = torch.polar(torch.ones_like(angles), angles)
-        mask = blind(where, width, torch.float32)
+        d, width = self.decoder, int(where.max()) + 1
+        self.reserve(width)
+        first, last, _ = part.indices(self.held[0].shape[1])
         x = d.embed[ids.flatten()]
-        for block, slots in zip(d.blocks, self.held, strict=True):
-            qkv = (d.norm(x) @ block.qkv).view(len(x), -1, d.size)
-            pairs = qkv.view(len(x), -1, d.size // 2, 2)[:, : d.heads + d.groups]
-            torch.view_as_complex(pairs).mul_(turn)
-            slots.view(-1, d.size).index_copy_(0, places, qkv[:, d.heads :].reshape(-1, d.size))
-            keys, values = slots[:, part, :, :width].unbind(0)
-            seen = F.scaled_dot_product_attention(
-                qkv[:, : d.heads].unflatten(0, (rows, q)).transpose(1, 2),
-                keys,
-                values,
-                attn_mask=mask,
-                is_causal=mask is None,
-                enable_gqa=d.groups != d.heads,
-            )
-            x = torch.addmm(x, seen.transpose(1, 2).reshape(len(x), -1), block.out)
-            gate, up = (d.norm(x) @ block.gate_up).chunk(2, dim=-1)
-            x = torch.addmm(x, F.silu(gate).mul_(up), block.down)
-        return d.norm(x.unflatten(0, (rows, q))[:, columns]) @ d.head
+        x = _blocks(x, d.weights, self.held, where, first, last, width, d.speed, d.heads, d.eps)
+        return _norm(x.unflatten(0, ids.shape)[:, columns], d.eps) @ d.head
+
+
+def _norm(x: torch.Tensor, eps: float) -> torch.Tensor:
+    """Root mean square normalisation, ``x / √(mean x² + ε)`` over the last dimension."""
+    return x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + eps)
+
+
+@scripted
+def _blocks(
+    x: torch.Tensor,
+    weights: list[list[torch.Tensor]],
+    held: list[torch.Tensor],
+    where: torch.Tensor,
+    first: int,
+    last: int,
+    width: int,
+    speed: torch.Tensor,
+    heads: int,
+    eps: float,
+) -> torch.Tensor:
+    """All blocks of a pass, see the module.
+
+    Args:
+        x: what goes in, (rows · q, width of the model).
+        weights: of each block, as in `_weights`.
+        held: of each block the slots, (2, all rows, groups, capacity, size); written to.
+        where: the slot of each token, (rows, q).
+        first, last: the rows of the batch that these are.
+        width: slots that can be seen.
+        speed: angle that each pair of a head is turned by from place to place, (size / 2,).
+        heads: of the queries.
+        eps: of the norms.
+
+    Returns:
+        What comes out, shaped as `x`.
+    """
+    rows, q = where.shape
+    _, all_rows, groups, capacity, size = held[0].shape
+    # Where, in all slots of a block one after the other, each key and value goes.
+    lanes = torch.arange(2 * all_rows * groups, device=x.device)
+    lanes = lanes.view(2, all_rows, 1, groups)[:, first:last]
+    places = (lanes * capacity + where[None, :, :, None]).permute(1, 2, 0, 3).flatten()
+    angles = where.flatten()[:, None, None] * speed
+    turn = torch.polar(torch.ones_like(angles), angles)
+    mask = blind(where, width, x.dtype)
+    for (w_qkv, w_out, w_gate_up, w_down), slots in zip(weights, held):  # noqa: B905
+        qkv = (_norm(x, eps) @ w_qkv).view(len(x), -1, size)
+        pairs = qkv.view(len(x), -1, size // 2, 2)[:, : heads + groups]
+        torch.view_as_complex(pairs).mul_(turn)
+        slots.view(-1, size).index_copy_(0, places, qkv[:, heads:].reshape(-1, size))
+        keys, values = slots[:, first:last, :, :width].unbind(0)
+        seen = F.scaled_dot_product_attention(
+            qkv[:, :heads].view(rows, q, heads, size).transpose(1, 2),
+            keys,
+            values,
+            attn_mask=mask,
+            is_causal=mask is None,
+            enable_gqa=groups != heads,
+        )
+        x = torch.addmm(x, seen.transpose(1, 2).reshape(len(x), -1), w_out)
+        gate, up = (_norm(x, eps) @ w_gate_up).chunk(2, dim=-1)
+        x = torch.addmm(x, F.silu(gate).mul_(up), w_down)
+    return x
 
 
 # ---- through the library -----------------------------------------------------------------
@@ -277,6 +322,9 @@ class LibraryPass:
     def begin(cls, model: PreTrainedModel, rows: int) -> Pass:
         """A batch of so many texts, empty yet."""
         return cls(model, _Slots(rows))
+
+    def reserve(self, width: int) -> None:
+        """As `Pass.reserve`; the library's slots grow when a pass needs them."""
 
     def take(self, index: torch.Tensor) -> Pass:
         """As `Pass.take`."""

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from dreamgym_nb.decoder import Pass
+from dreamgym_nb.scripted import scripted
 
 if TYPE_CHECKING:
     from dreamgym_nb.language_model import LanguageModel
@@ -62,24 +63,36 @@ class Habits:
     def __init__(self, pad: int) -> None:
         self.next = torch.full((self.SIZE,), pad)
 
-    def _place(self, before: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
-        return (before * 40_503 + last) % self.SIZE
+    def on(self, device: torch.device) -> torch.Tensor:
+        """The table on a device, (size,): what followed each pair; it moves there."""
+        self.next = self.next.to(device)
+        return self.next
 
     def learn(self, texts: torch.Tensor, ends: torch.Tensor) -> None:
         """Remember texts, (rows, width), of which the first `ends`, (rows,), tokens count."""
-        self.next = self.next.to(texts.device)
+        table = self.on(texts.device)
         real = torch.arange(2, texts.shape[1], device=texts.device) < ends[:, None]
-        places = self._place(texts[:, :-2], texts[:, 1:-1])
-        self.next[places[real]] = texts[:, 2:][real]
+        places = _place(texts[:, :-2], texts[:, 1:-1], len(table))
+        table[places[real]] = texts[:, 2:][real]
 
     def guess(self, before: torch.Tensor, last: torch.Tensor, n: int) -> torch.Tensor:
         """The next `n` tokens after a pair, each (rows,); returns (rows, n)."""
-        self.next = self.next.to(last.device)
-        guesses = torch.zeros(len(last), n, dtype=torch.long, device=last.device)
-        for i in range(n):
-            before, last = last, self.next[self._place(before, last)]
-            guesses[:, i] = last
-        return guesses
+        return _followers(self.on(last.device), before, last, n)
+
+
+def _place(before: torch.Tensor, last: torch.Tensor, size: int) -> torch.Tensor:
+    return (before * 40_503 + last) % size
+
+
+def _followers(
+    table: torch.Tensor, before: torch.Tensor, last: torch.Tensor, n: int
+) -> torch.Tensor:
+    guesses = torch.zeros(len(last), n, dtype=torch.long, device=last.device)
+    for i in range(n):
+        following = table[_place(before, last, len(table))]
+        guesses[:, i] = following
+        before, last = last, following
+    return guesses
 
 
 def _parts(lengths: Sequence[int]) -> Iterator[slice]:
@@ -148,6 +161,7 @@ class Session:
         sizes = torch.tensor([len(c) for c in chunks], device=device)
         where = self.filled[:, None] + torch.arange(width, device=device)
         self._note(slice(None), where, ids)
+        self.cache.reserve(int(where.max()) + 1)
         logits = []
         for part in _parts([len(c) for c in chunks]):
             columns, place = torch.unique(sizes[part] - 1, return_inverse=True)
@@ -160,34 +174,21 @@ class Session:
 
     def _note(self, rows: slice | torch.Tensor, where: torch.Tensor, ids: torch.Tensor) -> None:
         """Write tokens into the texts of some rows; these grow as they must."""
+        self._make_room(where)
+        every = torch.arange(len(self.texts), device=where.device)[rows, None]
+        self.texts[every, where] = ids
+
+    def _make_room(self, where: torch.Tensor) -> None:
+        """Let the texts have places for tokens after those at `where`."""
         missing = int(where.max()) + 2 - self.texts.shape[1]
         if missing > 0:
             room = self.texts.new_full((len(self.texts), missing + 32), self.lm.pad)
             self.texts = torch.cat([self.texts, room], dim=1)
-        every = torch.arange(len(self.texts), device=where.device)[rows, None]
-        self.texts[every, where] = ids
 
     def _guess(self, rows: torch.Tensor) -> torch.Tensor:
-        """What followed the same last tokens before, (rows, draft).
-
-        The place of the row where most of the last `NGRAM` tokens agree wins, of
-        equally good ones the latest; habit, where fewer than `ENOUGH` agree.
-        """
-        texts, last = self.texts[rows], self.ends[rows, None] - 1
-        slots = torch.arange(texts.shape[1], device=texts.device)
-        agree = slots < last
-        score = torch.zeros_like(texts)
-        for back in range(NGRAM):
-            token = texts.gather(1, (last - back).clamp(min=0))
-            agree = agree & (texts.roll(back, dims=1) == token) & (slots >= back)
-            score += agree
-        best = (score * texts.shape[1] + slots).argmax(dim=1, keepdim=True)
-        follow = best + 1 + torch.arange(self.draft, device=texts.device)
-        lookup = texts.gather(1, follow.clamp(max=texts.shape[1] - 1))
-        pair = texts.gather(1, torch.cat([(last - 1).clamp(min=0), last], dim=1)).T
-        habit = self.lm.habits.guess(*pair, self.draft)
-        known = (follow <= last) & (score.gather(1, best) >= ENOUGH)
-        return torch.where(known, lookup, habit)
+        """What followed the same last tokens before, (rows, draft); see `_guessed`."""
+        habits = self.lm.habits.on(self.texts.device)
+        return _guessed(self.texts[rows], self.ends[rows], habits, self.draft)
 
     @torch.inference_mode()
     def write(
@@ -227,42 +228,122 @@ class Session:
         self._note(slice(None), self.ends[:, None], choice)
         self.ends = self.ends + 1
         rows, cache = torch.arange(n, device=device), self.cache  # which texts, and their cache
-        live = choice[:, 0] != self.lm.eos
-        while bool((live := live & (written[rows] < max_new_tokens)).any()):
-            if live.sum() < SHRINK * len(rows):  # copying the cache costs: not each time
+        live = (choice[:, 0] != self.lm.eos) & (written < max_new_tokens)
+        while alive := int(live.sum()):
+            if alive < SHRINK * len(rows):  # copying the cache costs: not each time
                 index = live.nonzero()[:, 0]
                 rows, live, cache = rows[index], live[index], cache.take(index)
                 self.cache = cache if last else self.cache
             where = self.ends[rows, None] - 1 + columns
+            self._make_room(where)
             newest = self.texts[rows, self.ends[rows] - 1][:, None]
             guess = self._guess(rows) if self.draft else newest[:, :0]
             self.lm.passes += 1
-            ids = torch.cat([newest, guess], dim=1)
-            at = written[rows, None] + columns
-            choice, lp = _choose(
-                cache(ids, where, columns),
-                heat[rows],
-                luck[rows[:, None], at.clamp(max=max_new_tokens - 1)],
-            )
-            # A choice counts if all guesses before it were what the model chose there.
-            right = (choice[:, :-1] == guess).long().cumprod(dim=1)
-            ended = (choice == self.lm.eos).long().cumsum(dim=1)[:, :-1] == 0
-            gained = 1 + (right * ended).sum(dim=1)
-            gained = gained.minimum(max_new_tokens - written[rows]) * live
-            tokens[rows[:, None], at] = choice
-            logprobs[rows[:, None], at] = lp
-            self._note(rows, where + 1, choice)
-            written[rows] += gained
-            self.ends[rows] += gained
+            scores = cache(torch.cat([newest, guess], dim=1), where, columns)
+            so_far = self.texts, self.ends, tokens, logprobs, written
+            live = _judged(scores, guess, rows, live, heat, luck, *so_far, self.lm.eos)
             if cache is self.cache:
                 self.filled[rows] = self.ends[rows] - 1
-            final = choice.gather(1, (gained - 1).clamp(min=0)[:, None])[:, 0]
-            live = live & (final != self.lm.eos)
         self.lm.habits.learn(tokens, written)
         return [
             Generation(t[:k], p[:k])
             for t, p, k in zip(tokens.tolist(), logprobs.tolist(), written.tolist(), strict=True)
         ]
+
+
+@scripted
+def _guessed(
+    texts: torch.Tensor,
+    ends: torch.Tensor,
+    habits: torch.Tensor,
+    n: int,
+    most: int = NGRAM,
+    enough: int = ENOUGH,
+) -> torch.Tensor:
+    """What followed the same last tokens before.
+
+    The place of the row where most of the last tokens agree wins, of equally
+    good ones the latest; habit, where fewer than `enough` agree.
+
+    Args:
+        texts: (rows, width).
+        ends: tokens of each, (rows,).
+        habits: table of `Habits`.
+        n: how many are guessed.
+        most: how many of the last tokens are compared.
+        enough: see above.
+
+    Returns:
+        (rows, n).
+    """
+    last = ends[:, None] - 1
+    slots = torch.arange(texts.shape[1], device=texts.device)
+    agree = slots < last
+    score = torch.zeros_like(texts)
+    for back in range(most):
+        token = texts.gather(1, (last - back).clamp(min=0))
+        agree = agree & (texts.roll(back, dims=1) == token) & (slots >= back)
+        score += agree
+    best = (score * texts.shape[1] + slots).argmax(dim=1, keepdim=True)
+    follow = best + 1 + torch.arange(n, device=texts.device)
+    lookup = texts.gather(1, follow.clamp(max=texts.shape[1] - 1))
+    before = texts.gather(1, (last - 1).clamp(min=0))[:, 0]
+    habit = _followers(habits, before, texts.gather(1, last)[:, 0], n)
+    known = (follow <= last) & (score.gather(1, best) >= enough)
+    return torch.where(known, lookup, habit)
+
+
+@scripted
+def _judged(
+    scores: torch.Tensor,
+    guess: torch.Tensor,
+    rows: torch.Tensor,
+    live: torch.Tensor,
+    heat: torch.Tensor,
+    luck: torch.Tensor,
+    texts: torch.Tensor,
+    ends: torch.Tensor,
+    tokens: torch.Tensor,
+    logprobs: torch.Tensor,
+    written: torch.Tensor,
+    eos: int,
+) -> torch.Tensor:
+    """Choose after a pass, and note what counts in the last five tensors.
+
+    A choice counts if all guesses before it were what the model chose there.
+
+    Args:
+        scores: of the newest token and its guesses, (rows, 1 + draft, vocabulary).
+        guess: (rows, draft).
+        rows: which texts these are, (rows,).
+        live: whether each is still being written, (rows,).
+        heat: see `_choose`, of all texts.
+        luck: see `Session.write`, of all texts.
+        texts: everything read and written, of all texts.
+        ends: tokens of each.
+        tokens: what is written now, of all texts.
+        logprobs: of these.
+        written: how many they are.
+        eos: the token that ends a text.
+
+    Returns:
+        Which rows go on, (rows,).
+    """
+    most, every = luck.shape[1], rows[:, None]
+    ahead = torch.arange(scores.shape[1], device=rows.device)
+    at = written[rows][:, None] + ahead
+    choice, lp = _choose(scores, heat[rows], luck[every, at.clamp(max=most - 1)])
+    right = (choice[:, :-1] == guess).long().cumprod(dim=1)
+    ended = (choice == eos).long().cumsum(dim=1)[:, :-1] == 0
+    gained = 1 + (right * ended).sum(dim=1)
+    gained = gained.minimum(most - written[rows]) * live
+    tokens[every, at] = choice
+    logprobs[every, at] = lp
+    texts[every, ends[rows][:, None] + ahead] = choice
+    written[rows] = written[rows] + gained
+    ends[rows] = ends[rows] + gained
+    final = choice.gather(1, (gained - 1).clamp(min=0)[:, None])[:, 0]
+    return live & (final != eos) & (written[rows] < most)
 
 
 def _choose(
@@ -280,7 +361,7 @@ def _choose(
     scores = torch.log_softmax(logits / scale, dim=-1)
     choice = scores.argmax(dim=-1)
     hot = (heat > 0).nonzero()[:, 0]
-    if len(hot):
+    if len(hot) > 0:
         cumulated = scores[hot].exp().cumsum(dim=-1)
         point = luck[hot][..., None] * cumulated[..., -1:]
         drawn = torch.searchsorted(cumulated, point, right=True)[..., 0]
