@@ -66,6 +66,23 @@ def _last_difference(dreamed: Sequence[Step], real: Sequence[Step]) -> int | Non
     return None
 
 
+def _ends_with_the_dream(dreamed: Sequence[Step], real: Sequence[Step]) -> int | None:
+    return first_difference(dreamed, real[: len(dreamed)])
+
+
+def _insists_on_one_length(dreamed: Sequence[Step], real: Sequence[Step]) -> int | None:
+    for number, (a, b) in enumerate(zip(dreamed, real, strict=True), start=1):
+        if a != b:
+            return number
+    return None
+
+
+def _stops_before_the_rest(dreamed: Sequence[Step], real: Sequence[Step]) -> int | None:
+    both = min(len(dreamed), len(real))
+    at = first_difference(dreamed[:both], real[:both])
+    return both if at is None and len(dreamed) != len(real) else at
+
+
 def _always_differs(dreamed: Sequence[Step], real: Sequence[Step]) -> int | None:
     return first_difference(dreamed, real) or max(len(dreamed), len(real))
 
@@ -78,6 +95,7 @@ def _episodes() -> list[tuple[list[Step], list[Step]]]:
         ([bought], [refused]),
         ([page, bought], [page, item, bought]),
         ([page, item], [page]),
+        ([page], [page, item]),
         ([page, item, bought], [page, page, refused]),
         ([page, item, bought], [page, item, bought]),
     ]
@@ -107,6 +125,24 @@ FIRST_DIFFERENCE = Exercise(
             _last_difference,
             "After the first difference the two are in different places, so of course they go on "
             "to differ. Only the first one is the dream's mistake.",
+        ),
+        Wrong(
+            "ends with the dream",
+            _ends_with_the_dream,
+            "You notice that reality stops too early, but not that it goes on where the dream has "
+            "ended. Either may be the longer one.",
+        ),
+        Wrong(
+            "insists on one length",
+            _insists_on_one_length,
+            "`strict=True` notices that one episode is longer, but raises an error for it. The "
+            "answer is wanted: the first step that only one of them has.",
+        ),
+        Wrong(
+            "stops before the rest",
+            _stops_before_the_rest,
+            "If one goes on, the first step that only one of them has is where they differ: the "
+            "step after the last common one.",
         ),
         Wrong(
             "never agrees",

@@ -27,7 +27,7 @@ class Script:
 
     def __init__(self, answers: Sequence[Answer]) -> None:
         self.answers = list(answers)
-        self._left: list[Answer] = []
+        self._left: list[Answer] | None = None
 
     def reset(self) -> tuple[str, dict[str, Any]]:
         """Start the episode."""
@@ -40,6 +40,8 @@ class Script:
         Raises:
             RuntimeError: The episode is over, or none was started.
         """
+        if self._left is None:
+            raise RuntimeError("step before reset: an episode begins with world.reset()")
         if not self._left:
             raise RuntimeError("step after the end of the episode")
         return f"after {action}", *self._left.pop(0), {}
@@ -70,6 +72,23 @@ def _ignores_truncation(world: Script, actions: Sequence[str]) -> tuple[str, int
     return "open", steps
 
 
+def _looks_at_the_limit_first(world: Script, actions: Sequence[str]) -> tuple[str, int]:
+    world.reset()
+    steps = 0
+    for action in actions:
+        _, reward, terminated, truncated, _ = world.step(action)
+        steps += 1
+        if truncated:
+            return "cut", steps
+        if terminated:
+            return ("success" if reward == 1 else "failure"), steps
+    return "open", steps
+
+
+def _counts_what_was_planned(world: Script, actions: Sequence[str]) -> tuple[str, int]:
+    return play_episode(world, actions)[0], len(actions)
+
+
 def _end_is_success(world: Script, actions: Sequence[str]) -> tuple[str, int]:
     ending, steps = play_episode(world, actions)
     return ("success" if ending == "failure" else ending), steps
@@ -98,6 +117,7 @@ def _scripts() -> list[tuple[Script, list[str]]]:
         (Script([_GO, _GO]), ["a"]),
         (Script([_GO, (0.0, False, True)]), ["a", "b", "c"]),
         (Script([_GO, (1.0, True, False)]), ["a", "b", "c"]),
+        (Script([_GO, (1.0, True, True)]), ["a", "b", "c"]),
     ]
 
 
@@ -121,6 +141,18 @@ PLAY_EPISODE = Exercise(
             _ignores_truncation,
             "An episode can end in two ways. A world that was cut by its limit says truncated, "
             "not terminated, and must not be stepped again.",
+        ),
+        Wrong(
+            "looks at the limit first",
+            _looks_at_the_limit_first,
+            "The last step that the limit allows may also end the episode by itself; then both are "
+            "true. Such an episode has an outcome, so ask `terminated` first.",
+        ),
+        Wrong(
+            "counts what was planned",
+            _counts_what_was_planned,
+            "When the episode ends, the actions that are left are not taken. Only a step that was "
+            "taken is counted and paid for.",
         ),
         Wrong(
             "takes the end for a success",
@@ -252,6 +284,10 @@ def _counts_steps(log: Sequence[Trajectory]) -> dict[str, tuple[int, int]]:
     return {b: (wins, steps[b]) for b, (wins, _) in counted.items()}
 
 
+def _counts_winners_only(log: Sequence[Trajectory]) -> dict[str, tuple[int, int]]:
+    return success_by_behaviour([t for t in log if t.success])
+
+
 def _divides_by_all(log: Sequence[Trajectory]) -> dict[str, tuple[int, int]]:
     return {b: (wins, len(log)) for b, (wins, _) in success_by_behaviour(log).items()}
 
@@ -313,6 +349,12 @@ SUCCESS = Exercise(
             _counts_steps,
             "Success is a property of an episode. Divided by steps, it would fall for whoever "
             "takes longer.",
+        ),
+        Wrong(
+            "counts winners only",
+            _counts_winners_only,
+            "Now whoever failed is left out as well, and every rate is 1. All episodes of a "
+            "behaviour belong in its denominator, however they ended.",
         ),
         Wrong(
             "divides by all episodes",

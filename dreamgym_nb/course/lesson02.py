@@ -62,6 +62,22 @@ def _believes_the_page(text: str) -> Dream | None:
     return found[0], page.removeprefix(" "), float(reward[0]), done.startswith("yes")
 
 
+def _reads_line_by_line(text: str) -> Dream | None:
+    pairs = (line.partition(": ") for line in text.removesuffix(EOS).split("\n"))
+    said = {name: value for name, _, value in pairs}
+    reward, done = said.get("Reward"), said.get("Done")
+    if not said.get("Next", "").strip() or reward not in ("0", "1") or done not in ("yes", "no"):
+        return None
+    return said.get("Reasoning", "").strip(), said["Next"], float(reward), done == "yes"
+
+
+def _takes_a_blank_page(text: str) -> Dream | None:
+    reasoning, page, reward, done = _split(text)
+    if page and reward in ("0", "1") and done in ("yes", "no"):
+        return reasoning, page, float(reward), done == "yes"
+    return None
+
+
 def _dream(page: str, reward: str, done: str, reasoning: str = "") -> str:
     trace = f"{REASONING} {reasoning}" if reasoning else ""
     return f"{trace}{NEXT} {page}{REWARD} {reward}{DONE} {done}{EOS}"
@@ -113,6 +129,18 @@ PARSE = Exercise(
             "reward is 0 or 1; all else is unreadable, and must neither be paid nor crash.",
         ),
         Wrong(
+            "reads line by line",
+            _reads_line_by_line,
+            "A trace and a page have many lines, and only the first of each begins with a marker. "
+            "Cut the text at the markers, not at every line.",
+        ),
+        Wrong(
+            "takes a blank for a page",
+            _takes_a_blank_page,
+            "A page of blanks shows nothing, so it counts as empty: `strip()` it before you ask "
+            "whether anything is left.",
+        ),
+        Wrong(
             "believes what the page says",
             _believes_the_page,
             "The page may itself contain the words of a reward. Only the last one is the model's "
@@ -142,11 +170,21 @@ def _looks_at_its_own_row(tokens: Sequence[int], counted: Sequence[bool], chance
 
 
 def _divides_by_all(tokens: Sequence[int], counted: Sequence[bool], chance: Rows) -> float:
-    return masked_loss(tokens, counted, chance) * sum(counted) / len(tokens)
+    return _adds_up(tokens, counted, chance) / len(tokens)
 
 
 def _adds_up(tokens: Sequence[int], counted: Sequence[bool], chance: Rows) -> float:
-    return masked_loss(tokens, counted, chance) * sum(counted)
+    return masked_loss(tokens, counted, chance) * sum(counted[1:])
+
+
+def _counts_the_first(tokens: Sequence[int], counted: Sequence[bool], chance: Rows) -> float:
+    lost = [-math.log(chance[i - 1][tokens[i]]) for i in range(len(tokens)) if counted[i]]
+    return sum(lost) / len(lost)
+
+
+def _shifts_the_mask(tokens: Sequence[int], counted: Sequence[bool], chance: Rows) -> float:
+    lost = [-math.log(chance[i][tokens[i + 1]]) for i in range(len(tokens) - 1) if counted[i]]
+    return sum(lost) / len(lost)
 
 
 def _texts() -> list[tuple[list[int], list[bool], list[list[float]]]]:
@@ -155,6 +193,7 @@ def _texts() -> list[tuple[list[int], list[bool], list[list[float]]]]:
         ([0, 2], [False, True], [sure, half]),
         ([0, 1, 2], [False, False, True], [thirds, sure, half]),
         ([1, 0, 2, 2, 0], [False, False, True, True, True], [half, thirds, sure, half, thirds]),
+        ([2, 0, 1], [True, False, True], [thirds, sure, half]),
     ]
 
 
@@ -168,7 +207,7 @@ MASK = Exercise(
         Wrong(
             "counts the prompt",
             _counts_the_prompt,
-            "Eq. 5 is about what the model is to write. Prompts are five times as long as answers: "
+            "Eq. 5 is about what the model is to write. Prompts are much longer than answers: "
             "counted, they would drown them, and the model would learn to recite questions.",
         ),
         Wrong(
@@ -188,6 +227,18 @@ MASK = Exercise(
             _adds_up,
             "A sum grows with the length of the answer, so long pages would outweigh short ones; "
             "take the mean over the counted tokens.",
+        ),
+        Wrong(
+            "counts the first token",
+            _counts_the_first,
+            "Before the first token nothing stands, so nobody was asked about it. In Python "
+            "`chance[0 - 1]` raises no error: it is the *last* row.",
+        ),
+        Wrong(
+            "shifts the mask",
+            _shifts_the_mask,
+            "Only the row is one earlier. Whether a token counts stands at its own place: "
+            "`counted[i]` belongs to `tokens[i]`, which is judged by `chance[i - 1]`.",
         ),
     ),
 )
@@ -239,8 +290,14 @@ def _reads_what_it_wrote_only(
     return write(lambda tokens: next_token(tokens[len(prompt) :] or prompt), prompt, end, limit)
 
 
+def _reads_nothing_at_first(next_token: Next, prompt: list[int], end: int, limit: int) -> list[int]:
+    return write(lambda tokens: next_token(tokens[len(prompt) :]), prompt, end, limit)
+
+
 def _counts_up(tokens: list[int]) -> int:
     """A model of three weights: one more than the last token."""
+    if not tokens:
+        raise ValueError("next_token was given no tokens at all")
     return tokens[-1] + 1
 
 
@@ -293,6 +350,12 @@ WRITE = Exercise(
             _reads_what_it_wrote_only,
             "Each token depends on all before it, the prompt too (Eq. 4 has it on the right of the "
             "bar). A model that reads its own words only cannot answer anything.",
+        ),
+        Wrong(
+            "begins with nothing",
+            _reads_nothing_at_first,
+            "Before the first word is written there is nothing of one's own to read. The question "
+            "stands in the prompt, so the prompt must be read each time.",
         ),
     ),
 )

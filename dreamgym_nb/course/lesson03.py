@@ -202,6 +202,19 @@ def _one_answer_a_question(held: list[Memory], new: Sequence[Memory]) -> list[Me
     return list(grown.values())
 
 
+def _newest_wins(held: list[Memory], new: Sequence[Memory]) -> list[Memory]:
+    return list({memory[0]: memory for memory in [*held, *new]}.values())
+
+
+def _puts_the_fact_in_place(held: list[Memory], new: Sequence[Memory]) -> list[Memory]:
+    grown: dict[str, Memory] = {}
+    for memory in [*held, *new]:
+        old = grown.get(memory[0])
+        if old is None or (memory[2], old[2]) == ("real", "dream"):
+            grown[memory[0]] = memory
+    return list(grown.values())
+
+
 def _keeps_the_dream(held: list[Memory], new: Sequence[Memory]) -> list[Memory]:
     grown = list(held)
     for memory in new:
@@ -246,6 +259,19 @@ GROW = Exercise(
             _one_answer_a_question,
             "Reality may answer the same question differently at different times; both are facts. "
             "Only a dream has to give way.",
+        ),
+        Wrong(
+            "first fact wins",
+            _puts_the_fact_in_place,
+            "You hold one answer for each question. Reality may answer the same question "
+            "differently at different times, and both are facts. What is held stands in the order "
+            "in which it came, so a fact goes to the end, not to the place of the dream.",
+        ),
+        Wrong(
+            "the newest wins",
+            _newest_wins,
+            "A later dream would replace an earlier fact. Not the time decides, but the source: "
+            "what reality has answered stays.",
         ),
         Wrong(
             "keeps the dream when the fact comes",

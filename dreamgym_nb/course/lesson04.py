@@ -50,6 +50,26 @@ def _forgets_failures(turns: Turns, end: int) -> Labelled:
     return label_tokens([turn for turn in turns if turn[0] != FAILED], end)
 
 
+def _imitates_the_end_of_failures(turns: Turns, end: int) -> Labelled:
+    tokens: list[int] = []
+    counted: list[bool] = []
+    for speaker, said in turns:
+        last = [] if speaker == WORLD else [end]
+        tokens += [*said, *last]
+        counted += [*[speaker == AGENT] * len(said), *[True] * len(last)]
+    return tokens, counted
+
+
+def _failures_do_not_end(turns: Turns, end: int) -> Labelled:
+    tokens: list[int] = []
+    counted: list[bool] = []
+    for speaker, said in turns:
+        said = [*said, end] if speaker == AGENT else list(said)
+        tokens += said
+        counted += [speaker == AGENT] * len(said)
+    return tokens, counted
+
+
 def _turns() -> list[tuple[list[tuple[str, list[int]]], int]]:
     return [
         ([(WORLD, [5, 6]), (AGENT, [7])], 1),
@@ -96,6 +116,18 @@ LABEL_TOKENS = Exercise(
             "Without the failed action its answer, 'nothing happens', would stand there as the "
             "answer to another action. Keep it in the text; only do not count it.",
         ),
+        Wrong(
+            "imitates the end of failures",
+            _imitates_the_end_of_failures,
+            "An end sign counts as the action before it does. After a failed action it is read, "
+            "and not imitated.",
+        ),
+        Wrong(
+            "failures do not end",
+            _failures_do_not_end,
+            "A failed action was written and ended like any other, so its end sign stands in the "
+            "text. It only does not count.",
+        ),
     ),
 )
 
@@ -138,19 +170,47 @@ def _any_two_of_a_task(log: Log) -> list[tuple[str, str]]:
     return pairs
 
 
+def _uses_failures_again(log: Log) -> list[tuple[str, str]]:
+    pairs = []
+    for task in dict.fromkeys(of for _, of, _ in log):
+        good = [name for name, of, success in log if of == task and success]
+        bad = [name for name, of, success in log if of == task and not success]
+        pairs += [(name, bad[min(i, len(bad) - 1)]) for i, name in enumerate(good) if bad]
+    return pairs
+
+
+def _every_success_with_every_failure(log: Log) -> list[tuple[str, str]]:
+    pairs = []
+    for task in dict.fromkeys(of for _, of, _ in log):
+        good = [name for name, of, success in log if of == task and success]
+        bad = [name for name, of, success in log if of == task and not success]
+        pairs += [(one, other) for one in good for other in bad]
+    return pairs
+
+
+def _pairs_first_and_looks_then(log: Log) -> list[tuple[str, str]]:
+    task = {name: of for name, of, _ in log}
+    return [(good, bad) for good, bad in match_with_bug(log) if task[good] == task[bad]]
+
+
+def _sorts_the_tasks(log: Log) -> list[tuple[str, str]]:
+    return match(sorted(log, key=lambda episode: episode[1]))
+
+
 def _logs() -> list[tuple[list[tuple[str, str, bool]]]]:
     return [
         ([("a", "rug", True), ("b", "mug", False)],),
         ([("a", "rug", True), ("b", "rug", True)],),
         ([("a", "rug", False), ("b", "rug", True)],),
+        ([("a", "rug", True), ("b", "rug", True), ("c", "rug", False)],),
         (
             [
-                ("a", "mug", True),
-                ("b", "rug", False),
-                ("c", "mug", False),
-                ("d", "rug", True),
-                ("e", "mug", True),
-                ("f", "mug", False),
+                ("a", "rug", True),
+                ("b", "mug", False),
+                ("c", "rug", False),
+                ("d", "mug", True),
+                ("e", "rug", True),
+                ("f", "rug", False),
             ],
         ),
     ]
@@ -182,6 +242,30 @@ MATCH = Exercise(
             "Two successes, or two failures, say nothing about what is better. A pair needs one of "
             "each.",
         ),
+        Wrong(
+            "uses a failure again",
+            _uses_failures_again,
+            "A second success looks for a second failure; if there is none, it stays without a "
+            "pair. (The package uses the rarer outcome again; here nobody is used twice.)",
+        ),
+        Wrong(
+            "every success with every failure",
+            _every_success_with_every_failure,
+            "Then a task with many tries has its episodes in many pairs and outweighs the others. "
+            "Here the first goes with the first, the second with the second: each is used once.",
+        ),
+        Wrong(
+            "pairs first and looks at the task then",
+            _pairs_first_and_looks_then,
+            "What was zipped across tasks and thrown away could have found its own: an episode "
+            "about a rug waits for the next failure about a rug. Sort by task first, then zip.",
+        ),
+        Wrong(
+            "sorts the tasks",
+            _sorts_the_tasks,
+            "The pairs are right, but tasks come as they first appear in the log, not by their "
+            "names. `dict.fromkeys` keeps that order; a set or `sorted` does not.",
+        ),
     ),
 )
 
@@ -212,6 +296,18 @@ def _beta_outside(good: float, bad: float, ref_good: float, ref_bad: float, beta
 
 def _no_log(good: float, bad: float, ref_good: float, ref_bad: float, beta: float) -> float:
     return -math.exp(-dpo_loss(good, bad, ref_good, ref_bad, beta))
+
+
+def _divides_logarithms(
+    good: float, bad: float, ref_good: float, ref_bad: float, beta: float
+) -> float:
+    return dpo_loss(good / ref_good, bad / ref_bad, 0.0, 0.0, beta)
+
+
+def _takes_logarithms_again(
+    good: float, bad: float, ref_good: float, ref_bad: float, beta: float
+) -> float:
+    return dpo_loss(math.log(good / ref_good), math.log(bad / ref_bad), 0.0, 0.0, beta)
 
 
 DPO_LOSS = Exercise(
@@ -255,6 +351,18 @@ DPO_LOSS = Exercise(
             _no_log,
             "−σ(margin) falls too, but it is flat where a pair is badly wrong, so the pairs that "
             "need it most would teach least. The logarithm keeps their slope.",
+        ),
+        Wrong(
+            "divides logarithms",
+            _divides_logarithms,
+            "The four numbers are logarithms already, and the logarithm of a quotient is a "
+            "difference: log(π / π_ref) is `good - ref_good`.",
+        ),
+        Wrong(
+            "takes the logarithm again",
+            _takes_logarithms_again,
+            "The four numbers are log-probabilities, not probabilities: no logarithm is left to "
+            "take of their quotient. log(π / π_ref) is `good - ref_good`.",
         ),
     ),
 )
