@@ -109,9 +109,8 @@ def test_replay_that_runs_out_of_actions_is_neither_terminated_nor_truncated(wor
 def test_replay_at_the_step_limit_is_truncated(world, real):
     again = episodes.replay(world, real.task, ["click[nowhere]"] * (world.max_steps + 3))
     assert again.truncated and len(again.transitions) == world.max_steps
-    assert f"cut by the limit of {world.max_steps} steps" in episodes.side_by_side_html(
-        dreamt(again), again
-    )
+    shown = episodes.side_by_side_html(dreamt(again), again)
+    assert f"<strong>no success</strong>, cut by the limit of {world.max_steps} steps" in shown
 
 
 def test_replay_refuses_one_text_and_tasks_of_other_worlds(world, real):

@@ -44,3 +44,11 @@ def test_without_records_there_are_no_rows(tmp_path):
 def test_a_number_that_no_record_has_is_said_to_be_missing(folder):
     [row, *_] = recorded.means("shop", ROWS, {"x": ("fidelity", "x", "y")}, folder=folder)
     assert row["x"] == "not measured"
+
+
+def test_a_row_is_told_as_a_line(folder):
+    full, _ = recorded.means("shop", ROWS, NUMBERS, folder=folder)
+    assert recorded.told(full) == (
+        "full: works 0.850, hidden not measured, seeds 2, until 2026-01-02"
+    )
+    assert recorded.told({"": "SFT", "steps": 13879.4}) == "SFT: steps 13,879"

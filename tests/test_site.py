@@ -206,5 +206,6 @@ def test_a_drawing_takes_the_colour_and_size_of_the_text():
     small_one, tall = site_math.svg("x"), site_math.svg(r"\frac{x}{y}")
     heights = [float(re.search(r"height:([\d.]+)em", s)[1]) for s in (small_one, tall)]
     assert 0.3 < heights[0] < heights[1] < 3
+    assert site_math.svg(r"\frac{x}{y}", block=True) != tall, "a fraction alone is drawn larger"
     assert "fill" not in small_one, "the page's style gives the colour"
     assert site_math.svg(r"\nosuchthing") is None

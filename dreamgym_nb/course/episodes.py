@@ -288,7 +288,8 @@ def _ending(trajectory: Trajectory, agree: bool) -> str:
     else:
         end = f"not over after {_count(len(steps), 'step')}, when the actions ran out"
     dreamed = f" ({len(steps) - real} dreamed)" if len(steps) > real else ""
-    result = "success" if trajectory.success else "failure"
+    result = "no success" if trajectory.truncated else "failure"  # a cut is no failure
+    result = "success" if trajectory.success else result
     return (
         f'<div style="{_SAME_LINE if agree else _OTHER_LINE}">{"" if agree else "≠ "}'
         f"<strong>{result}</strong>, {end}</div>"

@@ -50,6 +50,21 @@ def means(
     return rows
 
 
+def told(row: Row) -> str:
+    """A row of `means` as one line of text; numbers with three places, or as counts."""
+    label, *rest = row.values()
+    names = [name for name in row if name]
+    return f"{label}: " + ", ".join(
+        f"{name} {_number(value)}" for name, value in zip(names, rest, strict=True)
+    )
+
+
+def _number(value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.0f}"
+
+
 def _is(run: Run, method: str, variant: str) -> bool:
     return (run.method, run.variant) == (method, variant)
 

@@ -52,7 +52,7 @@ class Formulas:
 
     def _word(self, found: re.Match[str]) -> str:
         tex = " ".join((found[1] or found[2]).split())
-        drawing = svg(tex)
+        drawing = svg(tex, found[1] is not None)
         if drawing is None:
             self.undrawn.append(tex)
             drawing = f'<code class="tex">{escape(tex)}</code>'
@@ -62,16 +62,17 @@ class Formulas:
 
 
 @functools.lru_cache(maxsize=2000)
-def svg(tex: str) -> str | None:
+def svg(tex: str, block: bool = False) -> str | None:
     """Draw a formula; None if matplotlib does not know some of it.
 
     Args:
         tex: Without its dollar signs.
+        block: Whether it stands on a line of its own, where a fraction has its full size.
     """
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath, text_to_path
 
-    told = tex
+    told = tex.replace(r"\frac", r"\dfrac") if block else tex
     for pattern, instead in _OTHERWISE.items():
         told = re.sub(pattern, instead, told)
     font = FontProperties(size=_SIZE, math_fontfamily="cm")
