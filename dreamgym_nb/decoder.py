@@ -25,7 +25,6 @@ from transformers import Cache, LlamaForCausalLM, PreTrainedModel
 
 from dreamgym_nb.scripted import scripted
 
-
 SPARE = 64  # slots beyond those that are needed: most answers fit
 
 
@@ -202,7 +201,8 @@ def _blocks(
         weights: of each block, as in `_weights`.
         held: of each block the slots, (2, all rows, groups, capacity, size); written to.
         where: the slot of each token, (rows, q).
-        first, last: the rows of the batch that these are.
+        first: of the rows of the batch that these are.
+        last: the row after them.
         width: slots that can be seen.
         speed: angle that each pair of a head is turned by from place to place, (size / 2,).
         heads: of the queries.

@@ -216,6 +216,9 @@ class _ClockedPass:
     def __call__(self, *args: Any) -> torch.Tensor:
         return self.clocked("passes", self.inner)(*args)
 
+    def reserve(self, width: int) -> None:
+        self.inner.reserve(width)
+
     def take(self, index: torch.Tensor) -> Pass:
         return _ClockedPass(self.inner.take(index), self.clocked)
 
