@@ -27,7 +27,7 @@ from dreamgym_nb.scripted import scripted
 if TYPE_CHECKING:
     from dreamgym_nb.language_model import LanguageModel
 
-DRAFT = 3  # tokens guessed for each pass: each costs as much as a real one
+DRAFT = 2  # tokens guessed for each pass: each costs as much as a real one
 NGRAM = 4  # how many of the last tokens a guess looks at, at most
 TOKENS_PER_PASS = 768  # that are read at once
 SHRINK = 0.7  # rows that are done leave the batch when so few are not
