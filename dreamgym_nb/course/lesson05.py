@@ -81,6 +81,14 @@ def _uphill(logprobs: Sequence[float], mask: Sequence[int], advantage: float) ->
     return -episode_loss(logprobs, mask, advantage)
 
 
+def _a_sum(logprobs: Sequence[float], mask: Sequence[int], advantage: float) -> float:
+    return episode_loss(logprobs, mask, advantage) * sum(mask)
+
+
+def _as_positions(logprobs: Sequence[float], mask: Sequence[int], advantage: float) -> float:
+    return -advantage * fmean(logprobs[place] for place in mask)
+
+
 EPISODE_LOSS = Exercise(
     name="episode_loss",
     title="leave the world's tokens out of the loss",
@@ -117,6 +125,19 @@ EPISODE_LOSS = Exercise(
             _uphill,
             "An optimiser goes downhill. What should become likelier needs a minus in the loss.",
         ),
+        Wrong(
+            "a sum",
+            _a_sum,
+            "Divide by the number of the agent's own tokens: a mean is asked for. As a sum, an "
+            "episode in which the agent writes much pushes harder than one in which it writes "
+            "little.",
+        ),
+        Wrong(
+            "the mask as places",
+            _as_positions,
+            "The mask says yes or no for each token. As indices, its zeros and ones pick the first "
+            "two tokens again and again; in numpy, make it boolean first.",
+        ),
     ),
 )
 
@@ -149,6 +170,18 @@ def _population(groups: Groups) -> list[list[float]]:
 def _one_big_group(groups: Groups) -> list[list[float]]:
     every = [r for g in groups for r in g]
     return [[(r - fmean(every)) / (stdev(every) + SMALL) for r in g] for g in groups]
+
+
+def _nan_where_all_agree(groups: Groups) -> list[list[float]]:
+    return [[(r - fmean(g)) / stdev(g) if stdev(g) else math.nan for r in g] for g in groups]
+
+
+def _guards_only_zero(groups: Groups) -> list[list[float]]:
+    return [[(r - fmean(g)) / stdev(g) if stdev(g) else 0.0 for r in g] for g in groups]
+
+
+def _by_the_variance(groups: Groups) -> list[list[float]]:
+    return [[(r - fmean(g)) / (stdev(g) ** 2 + SMALL) for r in g] for g in groups]
 
 
 GROUP_ADVANTAGES = Exercise(
@@ -186,6 +219,24 @@ GROUP_ADVANTAGES = Exercise(
             _one_big_group,
             "Each task has its own yardstick. Across tasks, every try at an easy task would look "
             "good and every try at a hard one bad, whatever was done.",
+        ),
+        Wrong(
+            "NaN where all agree",
+            _nan_where_all_agree,
+            "numpy divides 0 by 0 without stopping, and the result is NaN. One such group makes "
+            "every weight NaN at the next update. The 1e-4 keeps the division alive.",
+        ),
+        Wrong(
+            "guards only the zero",
+            _guards_only_zero,
+            "A group without spread is treated rightly. But the 1e-4 stands beside the deviation "
+            "in every group, as the docstring and TRL have it.",
+        ),
+        Wrong(
+            "the variance",
+            _by_the_variance,
+            "Divide by the deviation, the root of the variance: rewards and their deviation have "
+            "the same unit, so that the advantage has none.",
         ),
     ),
 )
@@ -258,6 +309,26 @@ def _forwards(rewards, values, last, gamma, lam):
     return found
 
 
+def _from_the_end(rewards, values, last, gamma, lam):
+    """Right numbers, the last step first."""
+    return advantages_by_gae(rewards, values, last, gamma, lam)[::-1]
+
+
+def _next_at_full_worth(rewards, values, last, gamma, lam):
+    """γ only in the tail, not in δ."""
+    found, coming, after = [], 0.0, last
+    for reward, value in zip(reversed(rewards), reversed(values), strict=True):
+        coming = reward + after - value + gamma * lam * coming
+        after = value
+        found.append(coming)
+    return found[::-1]
+
+
+def _targets_of_v(rewards, values, last, gamma, lam):
+    advantages = advantages_by_gae(rewards, values, last, gamma, lam)
+    return [a + v for a, v in zip(advantages, values, strict=True)]
+
+
 GAE = Exercise(
     name="advantages_by_gae",
     title="GAE: how much better than expected, step by step",
@@ -302,6 +373,24 @@ GAE = Exercise(
             "An advantage says what came after a step. Summed forwards, a step is praised for "
             "what went well before it.",
         ),
+        Wrong(
+            "the last step first",
+            _from_the_end,
+            "The numbers are right, but a loop from the end finds the last advantage first. Turn "
+            "the list round before you return it.",
+        ),
+        Wrong(
+            "forgets γ in δ",
+            _next_at_full_worth,
+            "V of the next state speaks of one step later: γ stands before it in δ, as well as in "
+            "γλ.",
+        ),
+        Wrong(
+            "targets for V",
+            _targets_of_v,
+            "This is the advantage plus V: what V should have said. It is the target of the value "
+            "head; the advantage is what remains when V is subtracted.",
+        ),
     ),
 )
 
@@ -341,6 +430,10 @@ def _cut_is_dropped(steps: Sequence[Step], gamma: float) -> list[float]:
     return [math.nan if s[3] else t for s, t in zip(steps, targets, strict=True)]
 
 
+def _v_only_after_a_cut(steps: Sequence[Step], gamma: float) -> list[float]:
+    return [r + gamma * v if truncated else r for r, v, _, truncated in steps]
+
+
 TD_TARGETS = Exercise(
     name="td_targets",
     title="fix the bug: an end and a cut are not the same",
@@ -378,6 +471,12 @@ TD_TARGETS = Exercise(
             _cut_is_dropped,
             "A cut step is as real as any other: it was paid for, and V of its next state says "
             "what it was worth.",
+        ),
+        Wrong(
+            "V only after a cut",
+            _v_only_after_a_cut,
+            "Most steps are neither an end nor a cut: the episode goes on, and V of the next state "
+            "counts there too. Only a terminated step leaves it out.",
         ),
     ),
 )

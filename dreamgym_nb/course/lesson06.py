@@ -45,6 +45,20 @@ def _pay_is_the_end(reward: float, done: bool, turns: int, limit: int) -> End:
     return reward, reward > 0, turns >= limit and reward == 0
 
 
+def _a_cut_pays(reward: float, done: bool, turns: int, limit: int) -> End:
+    over = done or turns >= limit
+    return (reward if over else 0.0), done, turns >= limit and not done
+
+
+def _the_limit_wins(reward: float, done: bool, turns: int, limit: int) -> End:
+    ended = done and turns < limit
+    return (reward if ended else 0.0), ended, turns >= limit
+
+
+def _every_end_pays(reward: float, done: bool, turns: int, limit: int) -> End:
+    return float(done), done, turns >= limit and not done
+
+
 DREAMED_END = Exercise(
     name="dreamed_end",
     title="how a dreamed step ends: pay, end and cut",
@@ -56,6 +70,7 @@ DREAMED_END = Exercise(
         (0.0, False, 10, 10),
         (1.0, True, 10, 10),
         (1.0, False, 3, 10),
+        (1.0, False, 10, 10),
     ],
     describe=lambda reward, done, turns, limit: (
         f"written reward {reward:g}, done {done}, turn {turns} of {limit}"
@@ -89,6 +104,24 @@ DREAMED_END = Exercise(
             _pay_is_the_end,
             "A wrong purchase ends the episode too, without pay. What is over stands under Done, "
             "not under Reward.",
+        ),
+        Wrong(
+            "a cut pays",
+            _a_cut_pays,
+            "Only an end pays. If the model writes a reward and says that the episode goes on, the "
+            "limit does not turn that into a success.",
+        ),
+        Wrong(
+            "the limit wins",
+            _the_limit_wins,
+            "A purchase on the last turn is a purchase: what the model ends on that turn is "
+            "terminated, keeps its pay and was not cut.",
+        ),
+        Wrong(
+            "every end pays",
+            _every_end_pays,
+            "Done says that the episode is over, not that it went well: a wrong purchase ends it "
+            "and pays nothing. The pay is what the model wrote under Reward.",
         ),
     ),
 )
@@ -127,6 +160,13 @@ def _drops_what_is_over(rows: Rows, live: Sequence[int], answers: Sequence[Any])
     return list(answers)
 
 
+def _row_number_as_answer(rows: Rows, live: Sequence[int], answers: Sequence[Any]) -> Rows:
+    new = list(rows)
+    for i in live:
+        new[i] = answers[i]
+    return new
+
+
 DELIVER = Exercise(
     name="deliver",
     title="fix the bug: whose answer is whose?",
@@ -159,6 +199,12 @@ DELIVER = Exercise(
             _drops_what_is_over,
             "The number of rows must not change when one of them ends: row 3 is row 3 until the "
             "last episode is over.",
+        ),
+        Wrong(
+            "the row's number for the answer's",
+            _row_number_as_answer,
+            "There is one answer for each row that asked, and no other: the first answer belongs "
+            "to row live[0]. A row's number says nothing about its place among the answers.",
         ),
     ),
 )
@@ -215,6 +261,19 @@ def _of_the_failures(pairs: Payments) -> float:
     return sum(dream > 0 for dream in failed) / len(failed) if failed else 0.0
 
 
+def _without_a_guard(pairs: Payments) -> float:
+    paid = [real for dream, real in pairs if dream > 0]
+    return sum(real == 0 for real in paid) / len(paid)
+
+
+def _what_was_true(pairs: Payments) -> float:
+    return 1 - false_pay(pairs) if any(dream > 0 for dream, _ in pairs) else 0.0
+
+
+def _a_count(pairs: Payments) -> float:
+    return float(sum(dream > 0 and real == 0 for dream, real in pairs))
+
+
 FALSE_PAY = Exercise(
     name="false_pay",
     title="of what the dream pays, how much is false?",
@@ -251,6 +310,24 @@ FALSE_PAY = Exercise(
             _of_the_failures,
             "That is how many failures are called a success (lesson 02). What the agent learns "
             "from is the other way round: of its successes, how many are failures.",
+        ),
+        Wrong(
+            "nothing guards the division",
+            _without_a_guard,
+            "A dream may pay for nothing at all, above all in the first iterations. Then there is "
+            "nothing to divide by, and the share is 0.",
+        ),
+        Wrong(
+            "what was true",
+            _what_was_true,
+            "This is the share of the pay that reality confirms. Asked is the other part: paid in "
+            "the dream and not in reality.",
+        ),
+        Wrong(
+            "a count",
+            _a_count,
+            "Three false payments of four are not three of three hundred: a share divides by what "
+            "was paid.",
         ),
     ),
 )
@@ -314,6 +391,34 @@ def _only_flattery(line: str, page: str) -> bool:
     return True if line.endswith(" no") else line_holds(line, page)
 
 
+def _all_words_of_the_wish(line: str, page: str) -> bool:
+    if line.startswith(f"{WANTED} ") and " at most " not in line:
+        want, _, rest = line.removeprefix(f"{WANTED} ").partition(" got ")
+        got, _, said = rest.rpartition(" ")
+        return set(want.split(" ")).issubset(got.split(" ")) == (said == "yes")
+    return line_holds(line, page)
+
+
+def _one_word_at_a_time(line: str, page: str) -> bool:
+    if line.endswith(" is there"):
+        return line.removesuffix(" is there") in page.split()
+    return line_holds(line, page)
+
+
+def _within_a_line(line: str, page: str) -> bool:
+    if line.endswith(" is there"):
+        return f" {line.removesuffix(' is there')} " in f" {page} "
+    return line_holds(line, page)
+
+
+def _every_price_is_one(line: str, page: str) -> bool:
+    if line.startswith(f"{WANTED} at most "):
+        want, _, rest = line.partition(" got ")
+        got, _, said = rest.rpartition(" ")
+        return (float(got[1:]) <= float(want.rpartition("$")[2])) == (said == "yes")
+    return line_holds(line, page)
+
+
 _PAGE = "item b12 sporty bamboo bag $80\ncolor: red green\nback to search | < prev | buy now"
 
 LINE_HOLDS = Exercise(
@@ -329,9 +434,11 @@ LINE_HOLDS = Exercise(
         ("wanted boo got sporty bamboo yes", _PAGE),
         ("wanted at most $65 got $80 yes", _PAGE),
         ("wanted at most $100 got $80 yes", _PAGE),
+        ("wanted at most $65 got nothing no", _PAGE),
         ("buy now is there", _PAGE),
         ("blue is there", _PAGE),
         ("b1 is there", _PAGE),
+        ("green is there", _PAGE),
         ("blue is not there", _PAGE),
     ],
     describe=lambda line, page: f"the line {line!r} on the page {page.splitlines()[0]!r} …",
@@ -362,6 +469,30 @@ LINE_HOLDS = Exercise(
             "only flattery",
             _only_flattery,
             "A false no is a lie as well. It costs the agent a success that it had earned.",
+        ),
+        Wrong(
+            "all words of the wish",
+            _all_words_of_the_wish,
+            "What is wanted may name its kind first: in *color green* only *green* can be got. "
+            "Take the last word of X.",
+        ),
+        Wrong(
+            "one word at a time",
+            _one_word_at_a_time,
+            "Some things have two words, such as *buy now*; in a list of single words they are "
+            "never found. Look for the words in a row.",
+        ),
+        Wrong(
+            "within a line",
+            _within_a_line,
+            "A page has several lines, and a word at the end of one has no blank behind it. Make "
+            "one line of the page first.",
+        ),
+        Wrong(
+            "every price is one",
+            _every_price_is_one,
+            "The model may write that it got *nothing*. That is no number and no error: it fits no "
+            "limit.",
         ),
     ),
 )

@@ -169,6 +169,20 @@ def _only_the_last(book: Sequence[Entry]) -> dict[str, int]:
     return bill(list(last.values()))
 
 
+def _looks_are_dreamed(book: Sequence[Entry]) -> dict[str, int]:
+    looks = [(b, w, "training" if w == "dream" else use, n) for b, w, use, n in book]
+    return bill(looks)
+
+
+def _log_is_practice_too(book: Sequence[Entry]) -> dict[str, int]:
+    paid = bill(book)
+    return {**paid, "real": paid["real"] + paid["offline"]}
+
+
+def _leaves_zeros_out(book: Sequence[Entry]) -> dict[str, int]:
+    return {kind: n for kind, n in bill(book).items() if n}
+
+
 BILL = Exercise(
     name="bill",
     title="the books of a run: what counts as a real step",
@@ -222,6 +236,22 @@ BILL = Exercise(
             "A run may practise several times. Each batch of real practice was paid for, not only "
             "the one that ended well.",
         ),
+        Wrong(
+            "looks into the dream are dreamed",
+            _looks_are_dreamed,
+            "An exam is left out in either world: from a look into the dream nothing was learned.",
+        ),
+        Wrong(
+            "the log is practice, too",
+            _log_is_practice_too,
+            "The log's steps are real, but they stand under offline. Under real is the practice of "
+            "RL alone; counted in both, the log would be paid twice.",
+        ),
+        Wrong(
+            "leaves out what is 0",
+            _leaves_zeros_out,
+            "A bill names all three kinds, those without a step as well: begin with three zeros.",
+        ),
     ),
 )
 
@@ -252,6 +282,10 @@ def _never_begins(lengths: Sequence[int], budget: int) -> bool:
 
 def _wastes_the_rest(lengths: Sequence[int], budget: int) -> bool:
     return not lengths or sum(lengths) + max(lengths) < budget
+
+
+def _longest_of_none(lengths: Sequence[int], budget: int) -> bool:
+    return sum(lengths) + max(lengths) <= budget
 
 
 MAY_START = Exercise(
@@ -292,6 +326,12 @@ MAY_START = Exercise(
             "wastes the rest",
             _wastes_the_rest,
             "An iteration that fits exactly is within the budget: at most means ≤.",
+        ),
+        Wrong(
+            "the longest of none",
+            _longest_of_none,
+            "Before the first iteration there is no longest one, and `max` of an empty list is an "
+            "error. The first iteration is always run.",
         ),
     ),
 )
@@ -347,6 +387,17 @@ def _never_says_never(steps: int, seconds: float, warm_steps: int, warm: float) 
     return (warm - seconds) / (steps - warm_steps)
 
 
+def _below_zero(steps: int, seconds: float, warm_steps: int, warm: float) -> float:
+    saved = steps - warm_steps
+    return (warm - seconds) / saved if saved > 0 else math.inf
+
+
+def _negative_is_never(steps: int, seconds: float, warm_steps: int, warm: float) -> float:
+    saved = steps - warm_steps
+    price = (warm - seconds) / saved if saved else math.inf
+    return price if price > 0 else math.inf
+
+
 BREAK_EVEN = Exercise(
     name="break_even",
     title="the price of a real step at which the dream pays",
@@ -386,6 +437,19 @@ BREAK_EVEN = Exercise(
             _never_says_never,
             "If the dream saves no real steps, no price makes it pay (inf). If it computes less as "
             "well, it pays at any price (0). A negative price is no answer.",
+        ),
+        Wrong(
+            "below zero",
+            _below_zero,
+            "A dream that takes fewer real steps and computes less as well is cheaper at every "
+            "price, from 0 on. A negative price is no answer.",
+        ),
+        Wrong(
+            "a negative price is never",
+            _negative_is_never,
+            "A quotient below 0 has two meanings. Fewer real steps and less computing: the dream "
+            "pays at any price (0). More of both: at none (inf). Ask first whether steps are "
+            "saved.",
         ),
     ),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from statistics import fmean, median, stdev
+from statistics import fmean, median, pstdev, stdev
 
 from ..prompts import Format
 from .exercises import Exercise, Prediction, Wrong
@@ -21,6 +21,8 @@ SWITCHES: Mapping[str, Format] = {
     "no reasoning": Format(reasoning=False),
 }
 """The parts of Eq. 4 that can be left out, one at a time."""
+
+HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
 
 # ---- 1: what a dream wrote ----
 
@@ -58,6 +60,26 @@ def _whole_pages(said: str, truth: str, prompt: str) -> Count:
     return (n, 0, 0) if said == truth else (0, n, 0) if said in prompt else (0, 0, n)
 
 
+def _letters_of_the_truth(said: str, truth: str, prompt: str) -> Count:
+    lines = said.split("\n")
+    wrong = [line for line in lines if line not in truth]
+    borrowed = sum(line in prompt for line in wrong)
+    return len(lines) - len(wrong), borrowed, len(wrong) - borrowed
+
+
+def _whole_lines_of_the_prompt(said: str, truth: str, prompt: str) -> Count:
+    wrong = [line for line in said.split("\n") if line not in truth.split("\n")]
+    borrowed = sum(line in prompt.split("\n") for line in wrong)
+    return len(said.split("\n")) - len(wrong), borrowed, len(wrong) - borrowed
+
+
+def _line_against_line(said: str, truth: str, prompt: str) -> Count:
+    pairs = list(zip(said.split("\n"), truth.split("\n"), strict=False))
+    wrong = [line for line, real in pairs if line != real]
+    borrowed = sum(line in prompt for line in wrong)
+    return len(pairs) - len(wrong), borrowed, len(wrong) - borrowed
+
+
 SORT_LINES = Exercise(
     name="sort_lines",
     title="sort what a dream wrote: true, borrowed, made up",
@@ -68,6 +90,9 @@ SORT_LINES = Exercise(
         ("mug $9", "mug $5", "gave mug $9"),
         ("mug $5", "mug $5", "gave mug $5"),
         ("mug $5", "mug $5\nrug $7", ""),
+        ("mug $5", "mug $50", ""),
+        ("mug $9", "mug $5", "search[mug]\nmug $9"),
+        ("rug $7\nmug $5", "mug $5\nrug $7", ""),
         ("mug $5\nrug $7\nhat $1", "mug $5\nrug $8", "gave rug $7"),
     ],
     describe=lambda said, truth, prompt: f"said {said!r}, truth {truth!r}, prompt {prompt!r}",
@@ -95,6 +120,24 @@ SORT_LINES = Exercise(
             _whole_pages,
             "A page can be half right. Sort line by line, or one wrong price makes everything "
             "on the page an invention.",
+        ),
+        Wrong(
+            "letters of the truth",
+            _letters_of_the_truth,
+            "`in` on a text finds letters anywhere: *mug $5* stands in *mug $50*. A line is true "
+            "if it is one of the lines of the real page.",
+        ),
+        Wrong(
+            "whole lines of the prompt",
+            _whole_lines_of_the_prompt,
+            "In the prompt the first line of a remembered page stands behind a marker, such as "
+            "*gives*, on one line with it. Ask whether the prompt contains the text.",
+        ),
+        Wrong(
+            "line against line",
+            _line_against_line,
+            "A line is true wherever the real page has it. Compared place by place, a page of true "
+            "lines in another order would be all wrong, and a line too many would not be seen.",
         ),
     ),
 )
@@ -142,7 +185,7 @@ def differs(a: Scores, b: Scores, t: Quantiles) -> str:
 
 
 def _which(mean: float, half: float) -> str:
-    return "a" if mean - half > 0 else "b" if mean + half < 0 else "undecided"
+    return "a" if mean - half > 0 else "b" if mean + half < 0 else UNDECIDED
 
 
 def _compares_means(a: Scores, b: Scores, t: Quantiles) -> str:
@@ -169,6 +212,21 @@ def _forgets_the_root(a: Scores, b: Scores, t: Quantiles) -> str:
     return differs(a, b, {n: q * math.sqrt(n) for n, q in t.items()})
 
 
+def _population(a: Scores, b: Scores, t: Quantiles) -> str:
+    pairs = [a[seed] - b[seed] for seed in a if seed in b]
+    return _which(fmean(pairs), t[len(pairs)] * pstdev(pairs) / math.sqrt(len(pairs)))
+
+
+def _one_less_again(a: Scores, b: Scores, t: Quantiles) -> str:
+    pairs = [a[seed] - b[seed] for seed in a if seed in b]
+    return _which(fmean(pairs), t[len(pairs) - 1] * stdev(pairs) / math.sqrt(len(pairs)))
+
+
+def _every_seed_says_so(a: Scores, b: Scores, t: Quantiles) -> str:
+    pairs = [a[seed] - b[seed] for seed in a if seed in b]
+    return "a" if min(pairs) > 0 else "b" if max(pairs) < 0 else UNDECIDED
+
+
 T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
 """Student's 0.975 quantile for so many pairs (one degree of freedom less)."""
 
@@ -179,6 +237,8 @@ DIFFERS = Exercise(
     cases=lambda: [
         ({0: 0.5, 1: 0.4}, {0: 0.4, 1: 0.45}, T),
         ({0: 0.5, 1: 0.6}, {0: 0.4, 1: 0.3}, T),
+        ({0: 0.41, 1: 0.60}, {0: 0.40, 1: 0.30}, T),
+        ({0: 0.62, 1: 0.50}, {0: 0.50, 1: 0.40}, T),
         ({0: 0.30, 1: 0.50, 2: 0.70}, {0: 0.25, 1: 0.44, 2: 0.65}, T),
         ({0: 0.6, 1: 0.4, 2: 0.8}, {2: 0.9, 0: 0.7, 1: 0.5}, T),
         ({0: 0.50, 1: 0.56, 2: 0.53}, {0: 0.45, 1: 0.47, 2: 0.51}, T),
@@ -216,6 +276,24 @@ DIFFERS = Exercise(
             "A mean of n seeds scatters less than one of them, by √n. Without it no number of "
             "seeds would ever be enough.",
         ),
+        Wrong(
+            "the population's deviation",
+            _population,
+            "The deviation is guessed from the same few seeds as the mean, so it divides by n − 1. "
+            "numpy's `std` divides by n unless it is told `ddof=1`.",
+        ),
+        Wrong(
+            "one less again",
+            _one_less_again,
+            "t[n] is the quantile for n pairs: that it has n − 1 degrees of freedom is in the "
+            "table already.",
+        ),
+        Wrong(
+            "every seed says so",
+            _every_seed_says_so,
+            "Two seeds of equal methods point the same way every other time. How far apart they "
+            "lie counts, not only on which side.",
+        ),
     ),
 )
 
@@ -246,6 +324,14 @@ def _without_the_failed(ours: Scores, theirs: Scores) -> float:
 
 def _middle(ours: Scores, theirs: Scores) -> float:
     return median(ours[s] - theirs[s] for s in ours if s in theirs)
+
+
+def _best_pair(ours: Scores, theirs: Scores) -> float:
+    return max(ours[s] - theirs[s] for s in ours if s in theirs)
+
+
+def _summed(ours: Scores, theirs: Scores) -> float:
+    return sum(ours[s] - theirs[s] for s in ours if s in theirs)
 
 
 GAIN = Exercise(
@@ -285,12 +371,22 @@ GAIN = Exercise(
             "A median may be reported, and says so. But it hides the runs that fail, and this "
             "function promises the mean.",
         ),
+        Wrong(
+            "the best pair",
+            _best_pair,
+            "Subtracting within the seed is right. But the maximum still chooses: it grows with "
+            "every further seed, for any method. Take the mean.",
+        ),
+        Wrong(
+            "the sum",
+            _summed,
+            "Divide by the number of seeds that both have, or a method gains by being run more "
+            "often.",
+        ),
     ),
 )
 
 # ---- 5: the verdict on a claim ----
-
-HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
 
 
 def verdict(low: float, mean: float, high: float, bound: float) -> str:
@@ -314,6 +410,14 @@ def _asks_about_nothing(low: float, mean: float, high: float, bound: float) -> s
     return HOLDS if low > 1 else FAILS if high < 1 else UNDECIDED
 
 
+def _more_than_the_bound(low: float, mean: float, high: float, bound: float) -> str:
+    return HOLDS if low > bound else FAILS if high < bound else UNDECIDED
+
+
+def _the_bound_refutes(low: float, mean: float, high: float, bound: float) -> str:
+    return HOLDS if low >= bound else FAILS if high <= bound else UNDECIDED
+
+
 VERDICT = Exercise(
     name="verdict",
     title="the verdict on a claim: holds, does not hold, undecided",
@@ -325,6 +429,7 @@ VERDICT = Exercise(
         (1.1, 1.2, 1.4, 1.3),
         (1.05, 1.1, 1.2, 1.3),
         (1.3, 1.5, 1.7, 1.3),
+        (0.9, 1.1, 1.3, 1.3),
     ],
     describe=lambda low, mean, high, bound: (
         f"a ratio of {mean:g} (95% interval {low:g} to {high:g}), the claim: at least {bound:g}"
@@ -353,6 +458,18 @@ VERDICT = Exercise(
             _asks_about_nothing,
             "The claim has a bound of its own: 1.3 times as good is more than better. Compare with "
             "the bound, not with no effect.",
+        ),
+        Wrong(
+            "more than the bound",
+            _more_than_the_bound,
+            "At least means ≥: a ratio of exactly the bound fulfils the claim, so an interval that "
+            "begins there is on its side altogether.",
+        ),
+        Wrong(
+            "the bound itself refutes",
+            _the_bound_refutes,
+            "At least means ≥: a ratio of exactly the bound fulfils the claim. An interval that "
+            "ends there does not exclude it, and decides nothing.",
         ),
     ),
 )
