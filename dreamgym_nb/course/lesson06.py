@@ -209,30 +209,7 @@ DELIVER = Exercise(
     ),
 )
 
-# ---- 3: predict, then run ----------------------------------------------------------------------
-
-GUESS = Prediction(
-    name="guess",
-    title="predict: after practice in the dream, where does the agent succeed more often?",
-    options=("dream", "reality", "equal"),
-    solution="dream",
-    wrong=(
-        Wrong(
-            "the real world is easier",
-            "reality",
-            "The agent was trained on what the dream pays. Where the dream errs in the agent's "
-            "favour it learns the error; where it errs the other way it learns to keep off.",
-        ),
-        Wrong(
-            "the dream is the world",
-            "equal",
-            "Even a dream that is right nine times out of ten is wrong somewhere, and training "
-            "finds the places where being wrong pays.",
-        ),
-    ),
-)
-
-# ---- 4: how often is a payment false? ----------------------------------------------------------
+# ---- 3: how often is a payment false? ----------------------------------------------------------
 
 Payments = Sequence[tuple[float, float]]  # reward in the dream, reward in reality
 
@@ -328,6 +305,29 @@ FALSE_PAY = Exercise(
             _a_count,
             "Three false payments of four are not three of three hundred: a share divides by what "
             "was paid.",
+        ),
+    ),
+)
+
+# ---- 4: predict, then run ----------------------------------------------------------------------
+
+GUESS = Prediction(
+    name="guess",
+    title="predict: after practice in the dream, where does the agent succeed more often?",
+    options=("dream", "reality", "equal"),
+    solution="dream",
+    wrong=(
+        Wrong(
+            "the real world is easier",
+            "reality",
+            "The agent was trained on what the dream pays. Where the dream errs in the agent's "
+            "favour it learns the error; where it errs the other way it learns to keep off.",
+        ),
+        Wrong(
+            "the dream is the world",
+            "equal",
+            "Even a dream that is right nine times out of ten is wrong somewhere, and training "
+            "finds the places where being wrong pays.",
         ),
     ),
 )
@@ -441,7 +441,7 @@ LINE_HOLDS = Exercise(
         ("green is there", _PAGE),
         ("blue is not there", _PAGE),
     ],
-    describe=lambda line, page: f"the line {line!r} on the page {page.splitlines()[0]!r} …",
+    describe=lambda line, page: f"the line {line!r} on the page {page!r}",
     wrong=(
         Wrong(
             "yes is true",
@@ -497,5 +497,5 @@ LINE_HOLDS = Exercise(
     ),
 )
 
-EXERCISES = (DREAMED_END, DELIVER, GUESS, FALSE_PAY, LINE_HOLDS)
+EXERCISES = (DREAMED_END, DELIVER, FALSE_PAY, GUESS, LINE_HOLDS)
 """In the order of the lesson."""
