@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 from dreamgym_nb.advantages import gae
-from dreamgym_nb.course import lesson05, stock, time_machine
+from dreamgym_nb.course import lesson05, lesson05_values, stock, time_machine
 from dreamgym_nb.course.time_machine import Diary, Group, Moment, TrainingTimeMachine
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experiments.grid import Run
@@ -182,7 +182,9 @@ def test_the_reference_answers_are_what_the_package_computes():
     paid, values, last = (torch.rand(1, n, generator=random) for n in (6, 6, 1))
     theirs = gae(paid, values, last[0], torch.ones(1, 6, dtype=torch.bool), 0.9, 0.7)[0]
     rows = paid[0].tolist(), values[0].tolist(), last.item()
-    assert lesson05.advantages_by_gae(*rows, 0.9, 0.7) == pytest.approx(theirs.tolist(), abs=1e-5)
+    assert lesson05_values.advantages_by_gae(*rows, 0.9, 0.7) == pytest.approx(
+        theirs.tolist(), abs=1e-5
+    )
     logprobs, mask = -torch.rand(1, 6, generator=random), torch.tensor([[0.0, 1, 1, 0, 0, 1]])
     logprobs.requires_grad_()
     advantage = torch.tensor([0.7])

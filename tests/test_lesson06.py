@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from matplotlib.figure import Figure
 
-from dreamgym_nb.course import dream_audit, first_difference, lesson06
+from dreamgym_nb.course import dream_audit, first_difference, lesson06, lesson06_trace
 from dreamgym_nb.course.dream_audit import PairPicker, what_differed
 from dreamgym_nb.dream import DreamWorld, start_from
 from dreamgym_nb.errors import UserError
@@ -46,7 +46,7 @@ def test_no_line_of_the_teacher_is_a_lie(transitions):
     ]
     assert sum(line.startswith("wanted ") for line, _ in lines) > 50
     assert sum(line.endswith(" is there") for line, _ in lines) > 50
-    assert [pair for pair in lines if not lesson06.line_holds(*pair)] == []
+    assert [pair for pair in lines if not lesson06_trace.line_holds(*pair)] == []
 
 
 def test_a_turned_verdict_is_a_lie(transitions):
@@ -57,7 +57,7 @@ def test_a_turned_verdict_is_a_lie(transitions):
         for line in t.reasoning.split("\n")
         if line.startswith("wanted ")
     ]
-    assert turned and not any(lesson06.line_holds(line, "") for line in turned)
+    assert turned and not any(lesson06_trace.line_holds(line, "") for line in turned)
 
 
 def test_a_thing_that_failed_is_not_said_to_be_there(transitions):
@@ -66,15 +66,15 @@ def test_a_thing_that_failed_is_not_said_to_be_there(transitions):
         for t in transitions
         if t.failed and t.reasoning.endswith(" is not there")
     ]
-    caught = [not lesson06.line_holds(lie, t.state.partition(BEHIND)[0]) for lie, t in lies]
+    caught = [not lesson06_trace.line_holds(lie, t.state.partition(BEHIND)[0]) for lie, t in lies]
     # A word of a title stands on the page and is nothing to click on: that lie is not seen.
     assert len(lies) > 20 and sum(caught) > 0.8 * len(lies)
 
 
 def test_a_line_that_cannot_be_read_is_no_crash():
     for line in ("wanted", "wanted ", "wanted x", "wanted at most got yes", " is there", ""):
-        assert lesson06.line_holds(line, "") in (True, False)
-    assert not lesson06.line_holds("wanted at most $5 got nothing yes", "")
+        assert lesson06_trace.line_holds(line, "") in (True, False)
+    assert not lesson06_trace.line_holds("wanted at most $5 got nothing yes", "")
 
 
 # ---- how a dreamed step ends, and whose answer is whose --------------------------------------

@@ -6,7 +6,7 @@ import math
 import pytest
 from matplotlib.figure import Figure
 
-from dreamgym_nb.course import break_even, lesson08, stock
+from dreamgym_nb.course import break_even, lesson08, lesson08_books, stock
 from dreamgym_nb.course.break_even import BreakEven, Way
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import transitions_of
@@ -66,13 +66,13 @@ def test_the_budget_of_the_exercise_is_the_packages(lengths):
         for i in range(1, len(lengths) + 1)
     ]
     for budget in range(1, 300):
-        assert lesson08.may_start(lengths, budget) != is_spent(budget, RLHistory(rows))
+        assert lesson08_books.may_start(lengths, budget) != is_spent(budget, RLHistory(rows))
 
 
 def test_the_bill_of_the_exercise_is_what_the_worlds_count(shop, log):
     steps = sum(len(t.transitions) for t in log)
     book = [("log", "real", "log", steps), ("log", "real", "log", steps)]
-    assert lesson08.bill(book) == {"offline": steps, "real": 0, "dreamed": 0}
+    assert lesson08_books.bill(book) == {"offline": steps, "real": 0, "dreamed": 0}
 
 
 def test_at_the_break_even_price_both_ways_cost_the_same():

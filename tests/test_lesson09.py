@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import stdtrit
 
-from dreamgym_nb.course import lesson09, seed_lottery
+from dreamgym_nb.course import lesson09, lesson09_luck, seed_lottery
 from dreamgym_nb.course.seed_lottery import Draw, SeedLottery
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experiments import claims, compare
@@ -73,14 +73,14 @@ def test_the_reference_decides_as_the_packages_interval_does():
         b = {s: x + rng.choice([-0.2, 0.0, 0.2]) for s, x in b.items()}
         found = compare.difference(a, b)
         wanted = "a" if found.low > 0 else "b" if found.high < 0 else "undecided"
-        assert lesson09.differs(a, b, quantile) == wanted
-        assert lesson09.gain(a, b) == pytest.approx(found.value)
+        assert lesson09_luck.differs(a, b, quantile) == wanted
+        assert lesson09_luck.gain(a, b) == pytest.approx(found.value)
         seen.add(wanted)
     assert seen == {"a", "b", "undecided"}
 
 
 def test_the_quantiles_of_the_exercise_are_students():
-    for n, t in lesson09.T.items():
+    for n, t in lesson09_luck.T.items():
         assert t == pytest.approx(float(stdtrit(n - 1, 0.975)), abs=1e-3)
 
 
@@ -91,10 +91,10 @@ def test_the_reference_verdict_is_the_ledgers():
         bound = float(rng.uniform(0.5, 2.0))
         ratio = compare.Comparison((0, 1), mean, 1.0, mean, low, high, "ratio")
         told = claims.judge(ratio, bound).verdict
-        short = lesson09.UNDECIDED if lesson09.UNDECIDED in told else told
-        assert short == lesson09.verdict(low, mean, high, bound)
+        short = lesson09_luck.UNDECIDED if lesson09_luck.UNDECIDED in told else told
+        assert short == lesson09_luck.verdict(low, mean, high, bound)
         seen.add(short)
-    assert seen == {lesson09.HOLDS, lesson09.FAILS, lesson09.UNDECIDED}
+    assert seen == {lesson09_luck.HOLDS, lesson09_luck.FAILS, lesson09_luck.UNDECIDED}
 
 
 def test_every_line_of_a_dream_is_of_one_kind():

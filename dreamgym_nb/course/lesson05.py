@@ -11,6 +11,7 @@ from statistics import fmean, pstdev, stdev
 from typing import TYPE_CHECKING
 
 from .exercises import Exercise, Prediction, Wrong
+from .lesson05_values import GAE, TD_TARGETS
 
 if TYPE_CHECKING:
     from ..language_model import LanguageModel
@@ -81,6 +82,14 @@ def _uphill(logprobs: Sequence[float], mask: Sequence[int], advantage: float) ->
     return -episode_loss(logprobs, mask, advantage)
 
 
+def _a_sum(logprobs: Sequence[float], mask: Sequence[int], advantage: float) -> float:
+    return episode_loss(logprobs, mask, advantage) * sum(mask)
+
+
+def _as_positions(logprobs: Sequence[float], mask: Sequence[int], advantage: float) -> float:
+    return -advantage * fmean(logprobs[place] for place in mask)
+
+
 EPISODE_LOSS = Exercise(
     name="episode_loss",
     title="leave the world's tokens out of the loss",
@@ -117,6 +126,19 @@ EPISODE_LOSS = Exercise(
             _uphill,
             "An optimiser goes downhill. What should become likelier needs a minus in the loss.",
         ),
+        Wrong(
+            "a sum",
+            _a_sum,
+            "Divide by the number of the agent's own tokens: a mean is asked for. As a sum, an "
+            "episode in which the agent writes much pushes harder than one in which it writes "
+            "little.",
+        ),
+        Wrong(
+            "the mask as places",
+            _as_positions,
+            "The mask says yes or no for each token. As indices, its zeros and ones pick the first "
+            "two tokens again and again; in numpy, make it boolean first.",
+        ),
     ),
 )
 
@@ -149,6 +171,18 @@ def _population(groups: Groups) -> list[list[float]]:
 def _one_big_group(groups: Groups) -> list[list[float]]:
     every = [r for g in groups for r in g]
     return [[(r - fmean(every)) / (stdev(every) + SMALL) for r in g] for g in groups]
+
+
+def _nan_where_all_agree(groups: Groups) -> list[list[float]]:
+    return [[(r - fmean(g)) / stdev(g) if stdev(g) else math.nan for r in g] for g in groups]
+
+
+def _guards_only_zero(groups: Groups) -> list[list[float]]:
+    return [[(r - fmean(g)) / stdev(g) if stdev(g) else 0.0 for r in g] for g in groups]
+
+
+def _by_the_variance(groups: Groups) -> list[list[float]]:
+    return [[(r - fmean(g)) / (stdev(g) ** 2 + SMALL) for r in g] for g in groups]
 
 
 GROUP_ADVANTAGES = Exercise(
@@ -187,6 +221,24 @@ GROUP_ADVANTAGES = Exercise(
             "Each task has its own yardstick. Across tasks, every try at an easy task would look "
             "good and every try at a hard one bad, whatever was done.",
         ),
+        Wrong(
+            "NaN where all agree",
+            _nan_where_all_agree,
+            "numpy divides 0 by 0 without stopping, and the result is NaN. One such group makes "
+            "every weight NaN at the next update. The 1e-4 keeps the division alive.",
+        ),
+        Wrong(
+            "guards only the zero",
+            _guards_only_zero,
+            "A group without spread is treated rightly. But the 1e-4 stands beside the deviation "
+            "in every group, as the docstring and TRL have it.",
+        ),
+        Wrong(
+            "the variance",
+            _by_the_variance,
+            "Divide by the deviation, the root of the variance: rewards and their deviation have "
+            "the same unit, so that the advantage has none.",
+        ),
     ),
 )
 
@@ -212,175 +264,7 @@ GUESS = Prediction(
     ),
 )
 
-# ---- 4: GAE ------------------------------------------------------------------------------------
-
-
-def advantages_by_gae(
-    rewards: Sequence[float], values: Sequence[float], last: float, gamma: float, lam: float
-) -> list[float]:
-    """The reference: from the end to the start, Â_t = δ_t + γλ Â_{t+1}."""
-    found, coming, after = [], 0.0, last
-    for reward, value in zip(reversed(rewards), reversed(values), strict=True):
-        coming = reward + gamma * after - value + gamma * lam * coming
-        after = value
-        found.append(coming)
-    return found[::-1]
-
-
-def _one_step(rewards, values, last, gamma, lam):
-    return advantages_by_gae(rewards, values, last, gamma, 0.0)
-
-
-def _all_that_came(rewards, values, last, gamma, lam):
-    return advantages_by_gae(rewards, values, last, gamma, 1.0)
-
-
-def _end_is_worth_nothing(rewards, values, last, gamma, lam):
-    return advantages_by_gae(rewards, values, 0.0, gamma, lam)
-
-
-def _forgets_gamma(rewards, values, last, gamma, lam):
-    """Discounts the tail by λ alone."""
-    found, coming, after = [], 0.0, last
-    for reward, value in zip(reversed(rewards), reversed(values), strict=True):
-        coming = reward + gamma * after - value + lam * coming
-        after = value
-        found.append(coming)
-    return found[::-1]
-
-
-def _forwards(rewards, values, last, gamma, lam):
-    """Carries the past along instead of the future."""
-    found, coming = [], 0.0
-    for reward, value, after in zip(rewards, values, [*values[1:], last], strict=True):
-        coming = reward + gamma * after - value + gamma * lam * coming
-        found.append(coming)
-    return found
-
-
-GAE = Exercise(
-    name="advantages_by_gae",
-    title="GAE: how much better than expected, step by step",
-    solution=advantages_by_gae,
-    cases=lambda: [
-        ([1.0], [0.5], 0.0, 1.0, 0.5),
-        ([0.0], [0.5], 0.25, 1.0, 0.5),
-        ([0.0, 1.0], [0.25, 0.5], 0.0, 1.0, 0.5),
-        ([0.0, 0.0, 1.0], [0.5, 0.25, 0.75], 0.0, 0.5, 0.5),
-        ([0.0, 0.0, 0.0], [0.5, 0.25, 0.5], 0.75, 0.5, 0.5),
-    ],
-    describe=lambda rewards, values, last, gamma, lam: (
-        f"rewards {list(rewards)}, values {list(values)}, last {last}, γ {gamma}, λ {lam}"
-    ),
-    wrong=(
-        Wrong(
-            "one step only",
-            _one_step,
-            "This is λ = 0: δ alone. A reward at the end then reaches the last step and no other, "
-            "until V has learned to pass it on.",
-        ),
-        Wrong(
-            "all that came",
-            _all_that_came,
-            "This is λ = 1: what happened minus what was expected. It is unbiased and noisy; "
-            "λ below 1 leaves distant luck out.",
-        ),
-        Wrong(
-            "the end is worth nothing",
-            _end_is_worth_nothing,
-            "`last` is not always 0: an episode that was only cut might have gone on, and what V "
-            "says of its last state belongs into the last δ.",
-        ),
-        Wrong(
-            "forgets γ in the tail",
-            _forgets_gamma,
-            "What comes one step later is discounted by γ as well as by λ: γλ.",
-        ),
-        Wrong(
-            "forwards",
-            _forwards,
-            "An advantage says what came after a step. Summed forwards, a step is praised for "
-            "what went well before it.",
-        ),
-    ),
-)
-
-# ---- 5: fix the bug --------------------------------------------------------------------------
-
-Step = tuple[float, float, bool, bool]  # reward, V of the next state, terminated, truncated
-
-
-def td_targets(steps: Sequence[Step], gamma: float) -> list[float]:
-    """The reference: r + γ V(next state), without V where the episode ended by itself."""
-    return [r + gamma * (0.0 if terminated else v) for r, v, terminated, _ in steps]
-
-
-def td_targets_with_bug(steps: Sequence[Step], gamma: float) -> list[float]:
-    """What stands in the notebook: a cut is taken for an end."""
-    targets = []
-    for reward, value, terminated, truncated in steps:
-        done = terminated or truncated
-        targets.append(reward if done else reward + gamma * value)
-    return targets
-
-
-def _never_ends(steps: Sequence[Step], gamma: float) -> list[float]:
-    return [r + gamma * v for r, v, _, _ in steps]
-
-
-def _the_other_way_round(steps: Sequence[Step], gamma: float) -> list[float]:
-    return [r + gamma * (0.0 if truncated else v) for r, v, _, truncated in steps]
-
-
-def _no_discount(steps: Sequence[Step], gamma: float) -> list[float]:
-    return td_targets(steps, 1.0)
-
-
-def _cut_is_dropped(steps: Sequence[Step], gamma: float) -> list[float]:
-    targets = td_targets(steps, gamma)
-    return [math.nan if s[3] else t for s, t in zip(steps, targets, strict=True)]
-
-
-TD_TARGETS = Exercise(
-    name="td_targets",
-    title="fix the bug: an end and a cut are not the same",
-    solution=td_targets,
-    cases=lambda: [
-        ([(0.0, 0.5, False, True)], 1.0),
-        ([(1.0, 0.5, True, False)], 1.0),
-        ([(0.0, 0.5, False, False)], 0.5),
-        ([(0.0, 0.25, False, False), (0.0, 0.75, True, False), (0.0, 0.5, False, True)], 0.5),
-    ],
-    describe=lambda steps, gamma: (
-        f"steps (reward, V(next), terminated, truncated) = {list(steps)}, γ {gamma}"
-    ),
-    bug=td_targets_with_bug,
-    wrong=(
-        Wrong(
-            "nothing ever ends",
-            _never_ends,
-            "After the end nothing more can be earned, so V of the page after the purchase does "
-            "not count. With it, a failed purchase would be worth what the shop's page promises.",
-        ),
-        Wrong(
-            "the other way round",
-            _the_other_way_round,
-            "Terminated means that the world has ended the episode; truncated, that we stopped "
-            "looking. Only the first makes the future worth 0.",
-        ),
-        Wrong(
-            "forgets the discount",
-            _no_discount,
-            "V speaks of what comes one step later, so it is multiplied by γ.",
-        ),
-        Wrong(
-            "drops the cut step",
-            _cut_is_dropped,
-            "A cut step is as real as any other: it was paid for, and V of its next state says "
-            "what it was worth.",
-        ),
-    ),
-)
+# ---- 4 and 5: GAE, and fix the bug: in lesson05_values.py ------------------------------------
 
 EXERCISES = (EPISODE_LOSS, GROUP_ADVANTAGES, GUESS, GAE, TD_TARGETS)
 """In the order of the lesson."""

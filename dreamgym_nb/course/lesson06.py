@@ -7,12 +7,11 @@ from small to large, and the wrong answers that people give.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..worlds.base import WANTED
 from .exercises import Exercise, Prediction, Wrong
+from .lesson06_trace import LINE_HOLDS
 
 # ---- 1: terminated against truncated, in a dream ----------------------------------------------
 
@@ -45,6 +44,20 @@ def _pay_is_the_end(reward: float, done: bool, turns: int, limit: int) -> End:
     return reward, reward > 0, turns >= limit and reward == 0
 
 
+def _a_cut_pays(reward: float, done: bool, turns: int, limit: int) -> End:
+    over = done or turns >= limit
+    return (reward if over else 0.0), done, turns >= limit and not done
+
+
+def _the_limit_wins(reward: float, done: bool, turns: int, limit: int) -> End:
+    ended = done and turns < limit
+    return (reward if ended else 0.0), ended, turns >= limit
+
+
+def _every_end_pays(reward: float, done: bool, turns: int, limit: int) -> End:
+    return float(done), done, turns >= limit and not done
+
+
 DREAMED_END = Exercise(
     name="dreamed_end",
     title="how a dreamed step ends: pay, end and cut",
@@ -56,6 +69,7 @@ DREAMED_END = Exercise(
         (0.0, False, 10, 10),
         (1.0, True, 10, 10),
         (1.0, False, 3, 10),
+        (1.0, False, 10, 10),
     ],
     describe=lambda reward, done, turns, limit: (
         f"written reward {reward:g}, done {done}, turn {turns} of {limit}"
@@ -89,6 +103,24 @@ DREAMED_END = Exercise(
             _pay_is_the_end,
             "A wrong purchase ends the episode too, without pay. What is over stands under Done, "
             "not under Reward.",
+        ),
+        Wrong(
+            "a cut pays",
+            _a_cut_pays,
+            "Only an end pays. If the model writes a reward and says that the episode goes on, the "
+            "limit does not turn that into a success.",
+        ),
+        Wrong(
+            "the limit wins",
+            _the_limit_wins,
+            "A purchase on the last turn is a purchase: what the model ends on that turn is "
+            "terminated, keeps its pay and was not cut.",
+        ),
+        Wrong(
+            "every end pays",
+            _every_end_pays,
+            "Done says that the episode is over, not that it went well: a wrong purchase ends it "
+            "and pays nothing. The pay is what the model wrote under Reward.",
         ),
     ),
 )
@@ -127,6 +159,13 @@ def _drops_what_is_over(rows: Rows, live: Sequence[int], answers: Sequence[Any])
     return list(answers)
 
 
+def _row_number_as_answer(rows: Rows, live: Sequence[int], answers: Sequence[Any]) -> Rows:
+    new = list(rows)
+    for i in live:
+        new[i] = answers[i]
+    return new
+
+
 DELIVER = Exercise(
     name="deliver",
     title="fix the bug: whose answer is whose?",
@@ -160,33 +199,16 @@ DELIVER = Exercise(
             "The number of rows must not change when one of them ends: row 3 is row 3 until the "
             "last episode is over.",
         ),
-    ),
-)
-
-# ---- 3: predict, then run ----------------------------------------------------------------------
-
-GUESS = Prediction(
-    name="guess",
-    title="predict: after practice in the dream, where does the agent succeed more often?",
-    options=("dream", "reality", "equal"),
-    solution="dream",
-    wrong=(
         Wrong(
-            "the real world is easier",
-            "reality",
-            "The agent was trained on what the dream pays. Where the dream errs in the agent's "
-            "favour it learns the error; where it errs the other way it learns to keep off.",
-        ),
-        Wrong(
-            "the dream is the world",
-            "equal",
-            "Even a dream that is right nine times out of ten is wrong somewhere, and training "
-            "finds the places where being wrong pays.",
+            "the row's number for the answer's",
+            _row_number_as_answer,
+            "There is one answer for each row that asked, and no other: the first answer belongs "
+            "to row live[0]. A row's number says nothing about its place among the answers.",
         ),
     ),
 )
 
-# ---- 4: how often is a payment false? ----------------------------------------------------------
+# ---- 3: how often is a payment false? ----------------------------------------------------------
 
 Payments = Sequence[tuple[float, float]]  # reward in the dream, reward in reality
 
@@ -213,6 +235,19 @@ def _either_way(pairs: Payments) -> float:
 def _of_the_failures(pairs: Payments) -> float:
     failed = [dream for dream, real in pairs if real == 0]
     return sum(dream > 0 for dream in failed) / len(failed) if failed else 0.0
+
+
+def _without_a_guard(pairs: Payments) -> float:
+    paid = [real for dream, real in pairs if dream > 0]
+    return sum(real == 0 for real in paid) / len(paid)
+
+
+def _what_was_true(pairs: Payments) -> float:
+    return 1 - false_pay(pairs) if any(dream > 0 for dream, _ in pairs) else 0.0
+
+
+def _a_count(pairs: Payments) -> float:
+    return float(sum(dream > 0 and real == 0 for dream, real in pairs))
 
 
 FALSE_PAY = Exercise(
@@ -252,119 +287,51 @@ FALSE_PAY = Exercise(
             "That is how many failures are called a success (lesson 02). What the agent learns "
             "from is the other way round: of its successes, how many are failures.",
         ),
+        Wrong(
+            "nothing guards the division",
+            _without_a_guard,
+            "A dream may pay for nothing at all, above all in the first iterations. Then there is "
+            "nothing to divide by, and the share is 0.",
+        ),
+        Wrong(
+            "what was true",
+            _what_was_true,
+            "This is the share of the pay that reality confirms. Asked is the other part: paid in "
+            "the dream and not in reality.",
+        ),
+        Wrong(
+            "a count",
+            _a_count,
+            "Three false payments of four are not three of three hundred: a share divides by what "
+            "was paid.",
+        ),
     ),
 )
 
-# ---- 5: is a line of the trace true of the page? -----------------------------------------------
+# ---- 4: predict, then run ----------------------------------------------------------------------
 
-
-def line_holds(line: str, page: str) -> bool:
-    """The reference: what the model wrote is compared with what stands on the page.
-
-    A line `wanted X got Y yes` holds if the last word of X is among the words of Y, with `no` if
-    it is not; a limit `at most $X` is compared as a number. A line `X is there` holds if these
-    words stand on the page, one after the other. Nothing is said against any other line.
-    """
-    if line.startswith(f"{WANTED} "):
-        want, _, rest = line.removeprefix(f"{WANTED} ").partition(" got ")
-        got, _, said = rest.rpartition(" ")
-        if want.startswith("at most "):
-            met = _dollars(got) <= _dollars(want.removeprefix("at most "))
-        else:
-            met = want.split(" ")[-1] in got.split(" ")
-        return met == (said == "yes")
-    if line.endswith(" is there"):
-        return f" {line.removesuffix(' is there')} " in f" {' '.join(page.split())} "
-    return True
-
-
-def _dollars(text: str) -> float:
-    """A price as a number; endless for what is none, so that it never fits a limit."""
-    digits = text.removeprefix("$")
-    return float(digits) if digits.replace(".", "", 1).isdigit() else math.inf
-
-
-def _yes_is_true(line: str, page: str) -> bool:
-    return not line.endswith(" no")
-
-
-def _only_the_purchase(line: str, page: str) -> bool:
-    return line_holds(line, page) if line.startswith(WANTED) else True
-
-
-def _letters_not_words(line: str, page: str) -> bool:
-    if line.startswith(f"{WANTED} ") and " at most " not in line:
-        want, _, rest = line.removeprefix(f"{WANTED} ").partition(" got ")
-        got, _, said = rest.rpartition(" ")
-        return (want.split(" ")[-1] in got) == (said == "yes")
-    if line.endswith(" is there"):
-        return line.removesuffix(" is there") in page
-    return line_holds(line, page)
-
-
-def _prices_as_words(line: str, page: str) -> bool:
-    if line.startswith(f"{WANTED} at most "):
-        want, _, rest = line.partition(" got ")
-        got, _, said = rest.rpartition(" ")
-        return (want.split(" ")[-1] in got.split(" ")) == (said == "yes")
-    return line_holds(line, page)
-
-
-def _only_flattery(line: str, page: str) -> bool:
-    return True if line.endswith(" no") else line_holds(line, page)
-
-
-_PAGE = "item b12 sporty bamboo bag $80\ncolor: red green\nback to search | < prev | buy now"
-
-LINE_HOLDS = Exercise(
-    name="line_holds",
-    title="read the trace: is this line true of the page?",
-    solution=line_holds,
-    cases=lambda: [
-        ("the shop lists what matches the words", "search page"),
-        ("wanted linen got sporty bamboo yes", _PAGE),
-        ("wanted linen got sporty bamboo no", _PAGE),
-        ("wanted bamboo got sporty bamboo no", _PAGE),
-        ("wanted color green got green yes", _PAGE),
-        ("wanted boo got sporty bamboo yes", _PAGE),
-        ("wanted at most $65 got $80 yes", _PAGE),
-        ("wanted at most $100 got $80 yes", _PAGE),
-        ("buy now is there", _PAGE),
-        ("blue is there", _PAGE),
-        ("b1 is there", _PAGE),
-        ("blue is not there", _PAGE),
-    ],
-    describe=lambda line, page: f"the line {line!r} on the page {page.splitlines()[0]!r} …",
+GUESS = Prediction(
+    name="guess",
+    title="predict: after practice in the dream, where does the agent succeed more often?",
+    options=("dream", "reality", "equal"),
+    solution="dream",
     wrong=(
         Wrong(
-            "yes is true",
-            _yes_is_true,
-            "A line that says no can be as true as one that says yes. The question is not whether "
-            "the purchase is good, but whether the model tells what it sees.",
+            "the real world is easier",
+            "reality",
+            "The agent was trained on what the dream pays. Where the dream errs in the agent's "
+            "favour it learns the error; where it errs the other way it learns to keep off.",
         ),
         Wrong(
-            "only the purchase",
-            _only_the_purchase,
-            "Many lies come earlier: an option that the page does not offer is said to be there, "
-            "and chosen. Look at those lines too.",
-        ),
-        Wrong(
-            "letters, not words",
-            _letters_not_words,
-            "`in` on a text finds letters anywhere: b1 in b12, boo in bamboo. Compare whole words.",
-        ),
-        Wrong(
-            "prices as words",
-            _prices_as_words,
-            "A limit is met by every lower price, not by the same price only: compare numbers.",
-        ),
-        Wrong(
-            "only flattery",
-            _only_flattery,
-            "A false no is a lie as well. It costs the agent a success that it had earned.",
+            "the dream is the world",
+            "equal",
+            "Even a dream that is right nine times out of ten is wrong somewhere, and training "
+            "finds the places where being wrong pays.",
         ),
     ),
 )
 
-EXERCISES = (DREAMED_END, DELIVER, GUESS, FALSE_PAY, LINE_HOLDS)
+# ---- 5: is a line of the trace true of the page? In lesson06_trace.py -------------------------
+
+EXERCISES = (DREAMED_END, DELIVER, FALSE_PAY, GUESS, LINE_HOLDS)
 """In the order of the lesson."""

@@ -47,6 +47,21 @@ def _summed(rewards: Sequence[float]) -> float:
     return value_spread(rewards) * len(rewards)
 
 
+def _of_the_mean(rewards: Sequence[float]) -> float:
+    mean = _success(rewards)
+    return mean * (1 - mean)
+
+
+def _without_squares(rewards: Sequence[float]) -> float:
+    mean = _success(rewards)
+    return sum(abs(r - mean) for r in rewards) / len(rewards)
+
+
+def _shannon(rewards: Sequence[float]) -> float:
+    mean = _success(rewards)
+    return -sum(p * math.log(p) for p in (mean, 1 - mean) if p > 0)
+
+
 VALUE_SPREAD = Exercise(
     name="value_spread",
     title="V_τ: how much a group disagrees",
@@ -88,6 +103,24 @@ VALUE_SPREAD = Exercise(
             "the sum",
             _summed,
             "A mean, not a sum: a larger group would otherwise be worth more for its size alone.",
+        ),
+        Wrong(
+            "r̄ (1 − r̄)",
+            _of_the_mean,
+            "For rewards of 0 and 1 this is the same number. But the equation holds for any "
+            "rewards: two halves agree, and have no spread.",
+        ),
+        Wrong(
+            "distances without squares",
+            _without_squares,
+            "Eq. 7 squares each distance before it takes the mean. The squares are what makes it "
+            "p (1 − p), and the push of section 2.",
+        ),
+        Wrong(
+            "an entropy",
+            _shannon,
+            "The paper says reward entropy and means a variance: there is no logarithm in Eq. 7. "
+            "Both are 0 where all agree, but the numbers differ.",
         ),
     ),
 )
@@ -143,6 +176,14 @@ def _letters(written: str, test: str) -> bool:
     return sorted(written.lower().replace(" ", "")) == sorted(test.lower().replace(" ", ""))
 
 
+def _capitals_count(written: str, test: str) -> bool:
+    return sorted(written.split()) == sorted(test.split())
+
+
+def _sorts_in_place(written: str, test: str) -> bool:
+    return written.lower().split().sort() == test.lower().split().sort()
+
+
 SAME_WORDS = Exercise(
     name="same_words",
     title="keep the test tasks out",
@@ -184,6 +225,17 @@ SAME_WORDS = Exercise(
             "the same letters",
             _letters,
             "Sort words, not letters: gum and mug have the same letters.",
+        ),
+        Wrong(
+            "capitals count",
+            _capitals_count,
+            "A capital makes no new task: bring both texts to lower case first.",
+        ),
+        Wrong(
+            "always the same",
+            _sorts_in_place,
+            "This finds every task in the exam. If you called `list.sort()`: it sorts in place and "
+            "returns None, and None equals None. `sorted(…)` returns the list.",
         ),
     ),
 )

@@ -6,12 +6,11 @@ the verdict on a claim.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from statistics import fmean, median, stdev
 
 from ..prompts import Format
 from .exercises import Exercise, Prediction, Wrong
+from .lesson09_luck import DIFFERS, GAIN, VERDICT
 
 SWITCHES: Mapping[str, Format] = {
     "full": Format(),
@@ -58,6 +57,26 @@ def _whole_pages(said: str, truth: str, prompt: str) -> Count:
     return (n, 0, 0) if said == truth else (0, n, 0) if said in prompt else (0, 0, n)
 
 
+def _letters_of_the_truth(said: str, truth: str, prompt: str) -> Count:
+    lines = said.split("\n")
+    wrong = [line for line in lines if line not in truth]
+    borrowed = sum(line in prompt for line in wrong)
+    return len(lines) - len(wrong), borrowed, len(wrong) - borrowed
+
+
+def _whole_lines_of_the_prompt(said: str, truth: str, prompt: str) -> Count:
+    wrong = [line for line in said.split("\n") if line not in truth.split("\n")]
+    borrowed = sum(line in prompt.split("\n") for line in wrong)
+    return len(said.split("\n")) - len(wrong), borrowed, len(wrong) - borrowed
+
+
+def _line_against_line(said: str, truth: str, prompt: str) -> Count:
+    pairs = list(zip(said.split("\n"), truth.split("\n"), strict=False))
+    wrong = [line for line, real in pairs if line != real]
+    borrowed = sum(line in prompt for line in wrong)
+    return len(pairs) - len(wrong), borrowed, len(wrong) - borrowed
+
+
 SORT_LINES = Exercise(
     name="sort_lines",
     title="sort what a dream wrote: true, borrowed, made up",
@@ -68,6 +87,9 @@ SORT_LINES = Exercise(
         ("mug $9", "mug $5", "gave mug $9"),
         ("mug $5", "mug $5", "gave mug $5"),
         ("mug $5", "mug $5\nrug $7", ""),
+        ("mug $5", "mug $50", ""),
+        ("mug $9", "mug $5", "search[mug]\nmug $9"),
+        ("rug $7\nmug $5", "mug $5\nrug $7", ""),
         ("mug $5\nrug $7\nhat $1", "mug $5\nrug $8", "gave rug $7"),
     ],
     describe=lambda said, truth, prompt: f"said {said!r}, truth {truth!r}, prompt {prompt!r}",
@@ -95,6 +117,24 @@ SORT_LINES = Exercise(
             _whole_pages,
             "A page can be half right. Sort line by line, or one wrong price makes everything "
             "on the page an invention.",
+        ),
+        Wrong(
+            "letters of the truth",
+            _letters_of_the_truth,
+            "`in` on a text finds letters anywhere: *mug $5* stands in *mug $50*. A line is true "
+            "if it is one of the lines of the real page.",
+        ),
+        Wrong(
+            "whole lines of the prompt",
+            _whole_lines_of_the_prompt,
+            "In the prompt the first line of a remembered page stands behind a marker, such as "
+            "*gives*, on one line with it. Ask whether the prompt contains the text.",
+        ),
+        Wrong(
+            "line against line",
+            _line_against_line,
+            "A line is true wherever the real page has it. Compared place by place, a page of true "
+            "lines in another order would be all wrong, and a line too many would not be seen.",
         ),
     ),
 )
@@ -128,234 +168,7 @@ GUESS = Prediction(
     ),
 )
 
-# ---- 3: a difference that may be none ----
-
-Scores = Mapping[int, float]  # by seed
-Quantiles = Mapping[int, float]  # by number of pairs
-
-
-def differs(a: Scores, b: Scores, t: Quantiles) -> str:
-    """The reference: the 95% interval of the mean difference over the seeds that both have."""
-    pairs = [a[seed] - b[seed] for seed in a if seed in b]
-    half = t[len(pairs)] * stdev(pairs) / math.sqrt(len(pairs))
-    return _which(fmean(pairs), half)
-
-
-def _which(mean: float, half: float) -> str:
-    return "a" if mean - half > 0 else "b" if mean + half < 0 else "undecided"
-
-
-def _compares_means(a: Scores, b: Scores, t: Quantiles) -> str:
-    return _which(fmean(a.values()) - fmean(b.values()), 0.0)
-
-
-def _does_not_pair(a: Scores, b: Scores, t: Quantiles) -> str:
-    both = [s for s in a if s in b]
-    x, y = [a[s] for s in both], [b[s] for s in both]
-    half = t[len(both)] * math.sqrt((stdev(x) ** 2 + stdev(y) ** 2) / len(both))
-    return _which(fmean(x) - fmean(y), half)
-
-
-def _pairs_by_place(a: Scores, b: Scores, t: Quantiles) -> str:
-    pairs = dict(enumerate(x - y for x, y in zip(a.values(), b.values(), strict=False)))
-    return differs(pairs, dict.fromkeys(pairs, 0.0), t)
-
-
-def _takes_two(a: Scores, b: Scores, t: Quantiles) -> str:
-    return differs(a, b, dict.fromkeys(t, 1.96))
-
-
-def _forgets_the_root(a: Scores, b: Scores, t: Quantiles) -> str:
-    return differs(a, b, {n: q * math.sqrt(n) for n, q in t.items()})
-
-
-T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
-"""Student's 0.975 quantile for so many pairs (one degree of freedom less)."""
-
-DIFFERS = Exercise(
-    name="differs",
-    title="tell a difference from luck, paired by seed",
-    solution=differs,
-    cases=lambda: [
-        ({0: 0.5, 1: 0.4}, {0: 0.4, 1: 0.45}, T),
-        ({0: 0.5, 1: 0.6}, {0: 0.4, 1: 0.3}, T),
-        ({0: 0.30, 1: 0.50, 2: 0.70}, {0: 0.25, 1: 0.44, 2: 0.65}, T),
-        ({0: 0.6, 1: 0.4, 2: 0.8}, {2: 0.9, 0: 0.7, 1: 0.5}, T),
-        ({0: 0.50, 1: 0.56, 2: 0.53}, {0: 0.45, 1: 0.47, 2: 0.51}, T),
-        ({0: 0.50, 1: 0.50, 2: 0.50, 3: 0.50}, {0: 0.42, 1: 0.46, 2: 0.44, 3: 0.48}, T),
-    ],
-    describe=lambda a, b, t: f"a {dict(a)}, b {dict(b)}",
-    wrong=(
-        Wrong(
-            "compares the means",
-            _compares_means,
-            "One of two means is always the higher one. The question is whether it would be with "
-            "other seeds, and only the spread knows.",
-        ),
-        Wrong(
-            "does not pair",
-            _does_not_pair,
-            "A seed is a world: an easy one is easy for both. Subtract within the seed first, and "
-            "that part of the spread is gone.",
-        ),
-        Wrong(
-            "pairs by place",
-            _pairs_by_place,
-            "The first number of a and the first of b may be of different seeds. Ask for the seed, "
-            "not for the place.",
-        ),
-        Wrong(
-            "takes 1.96",
-            _takes_two,
-            "1.96 is for a spread that is known. Of three seeds it is guessed itself, and "
-            "Student's t pays for that: 4.3 instead of 1.96.",
-        ),
-        Wrong(
-            "forgets the root",
-            _forgets_the_root,
-            "A mean of n seeds scatters less than one of them, by √n. Without it no number of "
-            "seeds would ever be enough.",
-        ),
-    ),
-)
-
-# ---- 4: fix the bug: the best seed ----
-
-
-def gain(ours: Scores, theirs: Scores) -> float:
-    """The reference: the mean of ours minus that of theirs, over the seeds that both have."""
-    return fmean(ours[s] - theirs[s] for s in ours if s in theirs)
-
-
-def gain_with_bug(ours: Scores, theirs: Scores) -> float:
-    """What stands in the notebook: the best seed of each."""
-    return max(ours.values()) - max(theirs.values())
-
-
-def _best_against_mean(ours: Scores, theirs: Scores) -> float:
-    return max(ours.values()) - fmean(theirs.values())
-
-
-def _all_of_each(ours: Scores, theirs: Scores) -> float:
-    return fmean(ours.values()) - fmean(theirs.values())
-
-
-def _without_the_failed(ours: Scores, theirs: Scores) -> float:
-    return gain({s: x for s, x in ours.items() if x > 0}, theirs)
-
-
-def _middle(ours: Scores, theirs: Scores) -> float:
-    return median(ours[s] - theirs[s] for s in ours if s in theirs)
-
-
-GAIN = Exercise(
-    name="gain",
-    title="fix the bug: report a gain without choosing the seed",
-    solution=gain,
-    cases=lambda: [
-        ({0: 0.5, 1: 0.7}, {0: 0.5, 1: 0.5}),
-        ({0: 0.5, 1: 0.5}, {0: 0.4, 1: 0.6}),
-        ({0: 0.0, 1: 0.6, 2: 0.9}, {0: 0.3, 1: 0.3, 2: 0.3}),
-        ({0: 0.5, 1: 0.9}, {0: 0.4, 1: 0.6, 2: 0.2}),
-    ],
-    describe=lambda ours, theirs: f"ours {dict(ours)}, theirs {dict(theirs)}",
-    bug=gain_with_bug,
-    wrong=(
-        Wrong(
-            "our best against their mean",
-            _best_against_mean,
-            "With enough seeds this is a gain for any method, itself included. What is chosen on "
-            "one side must be chosen on the other, and best not at all.",
-        ),
-        Wrong(
-            "all seeds of each",
-            _all_of_each,
-            "A seed that only one side has may be an easy world. Compare on the seeds that both "
-            "have.",
-        ),
-        Wrong(
-            "without the failed ones",
-            _without_the_failed,
-            "A run that failed is a result of the method, not an accident of the reporter. Left "
-            "out, the mean tells of lucky runs.",
-        ),
-        Wrong(
-            "the middle one",
-            _middle,
-            "A median may be reported, and says so. But it hides the runs that fail, and this "
-            "function promises the mean.",
-        ),
-    ),
-)
-
-# ---- 5: the verdict on a claim ----
-
-HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
-
-
-def verdict(low: float, mean: float, high: float, bound: float) -> str:
-    """The reference: on "at least `bound`", by the whole interval."""
-    return HOLDS if low >= bound else FAILS if high < bound else UNDECIDED
-
-
-def _by_the_mean(low: float, mean: float, high: float, bound: float) -> str:
-    return HOLDS if mean >= bound else FAILS
-
-
-def _not_shown_is_false(low: float, mean: float, high: float, bound: float) -> str:
-    return HOLDS if low >= bound else FAILS
-
-
-def _not_refuted_is_true(low: float, mean: float, high: float, bound: float) -> str:
-    return FAILS if high < bound else HOLDS
-
-
-def _asks_about_nothing(low: float, mean: float, high: float, bound: float) -> str:
-    return HOLDS if low > 1 else FAILS if high < 1 else UNDECIDED
-
-
-VERDICT = Exercise(
-    name="verdict",
-    title="the verdict on a claim: holds, does not hold, undecided",
-    solution=verdict,
-    cases=lambda: [
-        (1.5, 1.6, 1.7, 1.3),
-        (0.8, 0.9, 1.0, 1.3),
-        (1.2, 1.4, 1.6, 1.3),
-        (1.1, 1.2, 1.4, 1.3),
-        (1.05, 1.1, 1.2, 1.3),
-        (1.3, 1.5, 1.7, 1.3),
-    ],
-    describe=lambda low, mean, high, bound: (
-        f"a ratio of {mean:g} (95% interval {low:g} to {high:g}), the claim: at least {bound:g}"
-    ),
-    wrong=(
-        Wrong(
-            "by the mean",
-            _by_the_mean,
-            "The mean lies on one side of the bound in every case, so it would always decide. The "
-            "interval says how far to trust it.",
-        ),
-        Wrong(
-            "not shown is false",
-            _not_shown_is_false,
-            "Too few seeds are no evidence against a claim. Only an interval that lies below the "
-            "bound altogether refutes it.",
-        ),
-        Wrong(
-            "not refuted is true",
-            _not_refuted_is_true,
-            "With one seed nothing could ever be refuted. A claim holds when the whole interval "
-            "says so.",
-        ),
-        Wrong(
-            "asks whether there is any effect",
-            _asks_about_nothing,
-            "The claim has a bound of its own: 1.3 times as good is more than better. Compare with "
-            "the bound, not with no effect.",
-        ),
-    ),
-)
+# ---- 3 to 5: differences, gains and claims: in lesson09_luck.py ----
 
 EXERCISES = (SORT_LINES, GUESS, DIFFERS, GAIN, VERDICT)
 """In the order of the lesson."""
