@@ -217,3 +217,23 @@ def test_where_it_came_out_otherwise_no_misconception_is_claimed():
 )
 def test_answers_are_compared_as_a_teacher_would(a, b, equal):
     assert exercises.same(a, b) is exercises.same(b, a) is equal
+
+
+def test_numbers_are_shown_as_a_reader_wants_them():
+    shares = Exercise(
+        name="shares",
+        title="Some shares",
+        solution=lambda x: {"of": (x / 3, np.float64(0.3) - 0.2)},
+        cases=lambda: [(1.0,)],
+    )
+    text = exercises.judge(shares, lambda x: np.array([x, 2.0])).text
+    assert "wanted {'of': (0.333333, 0.1)}\n  got    [1.0, 2.0]" in text
+    near = exercises.judge(shares, lambda x: {"of": (x / 3, 0.1 + 3e-7 + 1e-6)}).text
+    wanted, got = re.findall(r"(?:wanted|got) +(.*)", near)
+    assert wanted != got, "what differs is seen"
+
+
+def test_a_difference_that_rounding_hides_is_shown_in_full():
+    big = Exercise(name="big", title="A count", solution=lambda: 1234567.0, cases=lambda: [()])
+    text = exercises.judge(big, lambda: 1234569.0).text
+    assert "wanted 1234567.0\n  got    1234569.0" in text

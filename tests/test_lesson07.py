@@ -157,7 +157,7 @@ def test_rules_are_tabled_with_their_tasks_and_their_exam():
     pages = [Page(1, (own, own)), Page(2, (own, made_up))]
     marks = {"start": mark(0.2), "V_τ": mark(0.4)}
     fig, (start, rule) = figures.draw_rules({"V_τ": pages}, marks, {"V_τ": 120})
-    assert (start["groups"], start["exam"], start["dreamed steps"]) == (0, 0.2, 0)
+    assert (start["groups"], start["exam"], start["dreamed steps"]) == ("–", 0.2, "–")
     assert (rule["groups"], rule["that teach"], rule["made up"]) == (4, 3, 1)
     assert (rule["mean V_τ"], rule["dreamed steps"]) == (0.75 / 4, 120)
     assert rule["95%"] == "0.20 to 0.70"

@@ -121,14 +121,14 @@ def draw(ax: Axes, ways: Sequence[Way], marks: Mapping[str, float]) -> None:
         ax.axvline(price, color="grey", linewidth=0.8)
         ax.annotate(
             name,
-            (price, 0.02),
+            (price, 0.98),
             xycoords=("data", "axes fraction"),
             rotation=90,
             ha="right",
-            va="bottom",
+            va="top",
             fontsize=8,
         )
-    ax.legend(loc="upper left", fontsize=9)
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
 
 
 class BreakEven:

@@ -88,7 +88,7 @@ def draw_pushes(
     left.set_xlabel("success p")
     right.set_xlabel("success p")
     left.legend(loc="lower center")
-    right.legend(loc="lower right")
+    right.legend(loc="upper left", bbox_to_anchor=(1, 1))
     rows = [
         {
             "V_τ": v,
@@ -158,11 +158,11 @@ def draw_rules(
         rows.append(
             {
                 "rule": name,
-                "groups": len(tried),
-                "that teach": teach,
-                "mean V_τ": sum(t.value for t in tried) / max(1, len(tried)),
-                "made up": sum(bool(t.written_from) for t in tried),
-                "dreamed steps": taken.get(name, 0),
+                "groups": len(tried) or "–",  # the start has practised nothing
+                "that teach": teach if tried else "–",
+                "mean V_τ": sum(t.value for t in tried) / len(tried) if tried else "–",
+                "made up": sum(bool(t.written_from) for t in tried) if tried else "–",
+                "dreamed steps": taken.get(name, "–"),
                 "exam": mark.success,
                 "95%": f"{mark.low:.2f} to {mark.high:.2f}",
             }

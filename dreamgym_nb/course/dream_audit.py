@@ -92,7 +92,8 @@ def draw_seeds(ax: Axes, found: Mapping[str, Mapping[int, float]]) -> None:
     places = range(len(found))
     for seed in sorted({s for values in found.values() for s in values}):
         pairs = [(i, v[seed]) for i, v in zip(places, found.values(), strict=True) if seed in v]
-        ax.plot(*zip(*pairs, strict=True), **{**line_style(0), "alpha": 0.35})
+        label = None if ax.lines else "one seed"
+        ax.plot(*zip(*pairs, strict=True), **{**line_style(0), "alpha": 0.35}, label=label)
     means = [sum(v.values()) / len(v) for v in found.values()]
     ax.plot(places, means, color=PALETTE[1], marker="D", linestyle="", label="mean over seeds")
     ax.set(xticks=list(places), xticklabels=[METHODS[m] for m in found])

@@ -113,6 +113,10 @@ class _Result:
     changed: bool = False
 
     def __str__(self) -> str:
+        return self.error or repr(_plain(self.value))
+
+    def in_full(self) -> str:
+        """With all digits, for a difference that the rounded ones do not show."""
         return self.error or repr(self.value)
 
 
@@ -138,7 +142,9 @@ def judge(exercise: AnyExercise, answer: Any, outcome: str | None = None) -> Ver
     if got[at].changed and not _differ(_Result(got[at].value, got[at].error), wanted[at]):
         example.append("  the result is right, but your function changed its argument.")
     else:
-        example.append(f"  wanted {wanted[at]}\n  got    {got[at]}")
+        alike = str(wanted[at]) == str(got[at])
+        shown = [r.in_full() if alike else str(r) for r in (wanted[at], got[at])]
+        example.append("  wanted {}\n  got    {}".format(*shown))
     if exercise.bug is not None and not any(map(_differ, got, _run(exercise, exercise.bug))):
         head = f"To do. The bug is still there; until you have found it, {_GOES_ON}."
         return Verdict("to do", "\n".join([head, *example]))
@@ -186,6 +192,18 @@ def _run(exercise: Exercise, answer: Answer) -> list[_Result]:
 
 def _differ(a: _Result, b: _Result) -> bool:
     return (a.error, a.changed) != (b.error, b.changed) or not same(a.value, b.value)
+
+
+def _plain(value: Any) -> Any:
+    """`value` as a reader wants to see it: Python's own numbers, six digits of each."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain, value))
+    if type(value) is dict:
+        return {key: _plain(held) for key, held in value.items()}
+    return value
 
 
 def same(a: Any, b: Any) -> bool:
