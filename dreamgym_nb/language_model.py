@@ -36,6 +36,7 @@ from transformers import (
 from dreamgym_nb.decoder import Decoder, LibraryPass, Pass, can_be_written_out
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.generation import DRAFT, Generation, Habits
+from dreamgym_nb.heap import set_large_blocks_apart
 from dreamgym_nb.prompts import EOS, PHRASES
 from dreamgym_nb.team import Team
 
@@ -94,6 +95,7 @@ class LanguageModel:
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        set_large_blocks_apart()
         self.model, self.tokenizer = model, tokenizer
         self.eos = int(tokenizer.eos_token_id)
         pad = tokenizer.pad_token_id

@@ -16,6 +16,7 @@ import torch
 
 from dreamgym_nb.agent import MAX_ACTION_TOKENS, action_of
 from dreamgym_nb.experience import Task, Trajectory, Transition
+from dreamgym_nb.heap import hand_back
 from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.prompts import first_turn, next_turn
 from dreamgym_nb.team import Team
@@ -77,6 +78,7 @@ def rollout(
     """
     episodes: list[Episode] = []
     for start in range(0, len(tasks), batch_size):
+        hand_back()  # what an update before it has left
         part = tasks[start : start + batch_size]
         episodes += _roll(lm, make_worlds(len(part)), part, temperature, generator)
     return episodes

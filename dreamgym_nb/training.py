@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from dreamgym_nb.errors import UserError
+from dreamgym_nb.heap import hand_back
 from dreamgym_nb.language_model import LanguageModel
 
 TOKENS_PER_PASS = 2048
@@ -233,4 +234,5 @@ def fit(
         print(f"Stopped after {len(history.loss)} of {steps} updates; what was learned is kept.")
     finally:
         lm.model.eval()
+        hand_back()
     return history

@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import torch
 
+from dreamgym_nb.heap import hand_back
 from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.training import FitHistory, Sample, collate
 
@@ -158,6 +159,7 @@ def train(
     finally:
         lm.model.zero_grad(set_to_none=True)
         lm.model.eval()
+        hand_back()
     return history
 
 

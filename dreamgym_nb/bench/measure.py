@@ -20,7 +20,7 @@ import psutil
 import torch
 from transformers import PretrainedConfig
 
-from dreamgym_nb.team import c_library
+from dreamgym_nb.heap import hand_back
 
 MEMORY_METHOD = "sampling thread every 5 ms in an untimed run, growth over the start"
 GAIN = 1.5  # a recorded ratio from here on claims a gain: see `regressions`
@@ -150,9 +150,7 @@ def memory_growth(work: Callable[[], Any], every: float = 0.005) -> tuple[float,
 def resident() -> int:
     """Bytes that the process holds, what it does not use any more handed back first."""
     gc.collect()
-    trim = getattr(c_library(), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    hand_back()
     return psutil.Process().memory_info().rss
 
 
