@@ -11,6 +11,7 @@ SIZE ?= lesson
 NAME ?= first_light
 SEEDS ?=
 RECORD ?=
+REDO ?=
 
 TORCH := torch==2.13.0
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
@@ -106,8 +107,8 @@ lab: $(READY) ## open the lessons in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=. $(firstword $(NOTEBOOKS))
 
 .PHONY: results
-results: $(READY) ## reproduce recorded results: make results NAME=first_light SEEDS=0,1,2
-	@$(BIN)/dreamgym results $(NAME) $(if $(SEEDS),--seeds $(SEEDS))
+results: $(READY) ## reproduce recorded results: make results NAME=first_light SEEDS=0 REDO=1
+	@$(BIN)/dreamgym results $(NAME) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(REDO),--redo)
 
 .PHONY: lock
 lock: $(READY) ## resolve requirements.lock again from pyproject.toml, newest versions

@@ -19,6 +19,7 @@ from .course.machine import set_threads
 from .errors import UserError
 
 RECORDS = Path("results/lessons.json")
+EXECUTED = Path("build/notebooks")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,11 +51,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"dreamgym_nb {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    doctor = commands.add_parser("doctor", help="say what this machine lacks, if anything")
+    def command(name: str, help: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
+
+    doctor = command("doctor", help="say what this machine lacks, if anything")
     doctor.set_defaults(action=_doctor)
 
-    run = commands.add_parser("run", help="run notebooks from the first cell to the last")
-    run.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK")
+    run = command("run", help="run notebooks from the first cell to the last")
+    run.add_argument(
+        "notebooks", nargs="+", type=Path, metavar="NOTEBOOK", help="such as notebooks/*.ipynb"
+    )
     run.add_argument(
         "--size", default="lesson", help="smoke, lesson or full: how long it may take (lesson)"
     )
@@ -69,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--out",
         type=Path,
-        default=Path("build/notebooks"),
+        default=EXECUTED,
         metavar="DIR",
         help="folder of the executed copies (build/notebooks)",
     )
@@ -89,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(action=_run)
 
-    player = commands.add_parser("play", help="play a world as the agent: shop, house or web")
+    player = command("play", help="play a world as the agent: shop, house or web")
     # Named here, so that the parser stays free of what the worlds import.
     player.add_argument(
         "world", metavar="WORLD", help="shop, house, web; with their data webshop, alfworld"
@@ -101,23 +107,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     player.set_defaults(action=_play)
 
-    export = commands.add_parser("export", help="hand out the lessons: without their solutions")
+    export = command("export", help="hand out the lessons: without their solutions")
     export.add_argument(
-        "--student", type=Path, required=True, metavar="OUT", help="a new folder for the copies"
+        "--student", type=Path, required=True, metavar="OUT", help="a new or empty folder"
     )
     export.add_argument(
         "notebooks", nargs="*", type=Path, metavar="NOTEBOOK", help="notebooks/*.ipynb if omitted"
     )
     export.set_defaults(action=_export)
 
-    collect = commands.add_parser("collect", help="make a table of the progress boards in a folder")
-    collect.add_argument("folder", type=Path, metavar="FOLDER")
+    collect = command("collect", help="make a table of the progress boards in a folder")
+    collect.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="what was handed in, with all folders below"
+    )
     collect.add_argument(
         "--csv", type=Path, metavar="FILE", help="also write one line for each exercise"
     )
     collect.set_defaults(action=_collect)
 
-    warm = commands.add_parser("warm", help="train now what lessons would train at their first run")
+    warm = command("warm", help="train now what lessons would train at their first run")
     warm.add_argument(
         "--worlds", default="shop,house,web", metavar="A,B", help="of shop, house and web (all)"
     )
@@ -127,12 +135,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     warm.set_defaults(action=_warm)
 
-    site = commands.add_parser("site", help="write the executed lessons as pages to read offline")
-    site.add_argument("--out", type=Path, default=Path("build/site"), metavar="DIR")
+    site = command("site", help="write the executed lessons as pages to read offline")
+    site.add_argument(
+        "--out",
+        type=Path,
+        default=Path("build/site"),
+        metavar="DIR",
+        help="folder of the pages (build/site)",
+    )
     site.add_argument(
         "--executed",
         type=Path,
-        default=Path("build/notebooks"),
         metavar="DIR",
         help="executed copies to prefer to the outputs in the notebooks (build/notebooks)",
     )
@@ -140,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
 
     # Only for `dreamgym --help`: main() hands these over before they are parsed.
     commands.add_parser("results", help="reproduce recorded results: results NAME [--seeds 0,1,2]")
-    commands.add_parser("backbone", help="pre-train the shipped backbone again (minutes)")
+    commands.add_parser("backbone", help="pre-train the shipped backbone again (an hour each)")
     commands.add_parser("bench", help="measure how fast this machine dreams: bench [--size full]")
     return parser
 
@@ -242,7 +255,12 @@ def _warm(options: argparse.Namespace) -> int:
 def _site(options: argparse.Namespace) -> int:
     from .course import site
 
-    made = site.build(Path(), options.out, options.executed)
+    if options.executed is not None and not options.executed.is_dir():
+        raise UserError(
+            f"There is no folder {options.executed}: name one with executed copies, or leave "
+            "--executed out."
+        )
+    made = site.build(Path(), options.out, options.executed or EXECUTED)
     for sentence in made.notes:
         print(f"dreamgym: {sentence}", file=sys.stderr)
     print(f"Wrote {made.pages} pages. Open {options.out / 'index.html'}; it needs no network.")

@@ -20,6 +20,7 @@ from dreamgym_nb.agent import imitate
 from dreamgym_nb.backbone import load_backbone
 from dreamgym_nb.curriculum import Curriculum
 from dreamgym_nb.dream import DreamWorld, start_from
+from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Task, Trajectory, Transition, transitions_of
 from dreamgym_nb.experience_model import UNREADABLE, ExperienceModel
 from dreamgym_nb.grpo import (
@@ -341,7 +342,13 @@ def evaluate(
     seed: int = 12345,
     temperature: float = 1.0,
 ) -> Evaluation:
-    """Let the agent act on `tasks`, `repeats` times each, and count successes."""
+    """Let the agent act on `tasks`, `repeats` times each, and count successes.
+
+    Raises:
+        UserError: there is no task, or no repeat.
+    """
+    if not tasks or repeats < 1:
+        raise UserError("There is nothing to evaluate: give at least one task and one repeat.")
     episodes = rollout(
         agent,
         make_worlds,

@@ -12,6 +12,9 @@ from dreamgym_nb import cli
 from dreamgym_nb.course import lint
 from dreamgym_nb.course import notebook as nb
 from dreamgym_nb.course.syllabus import SYLLABUS, available
+from dreamgym_nb.experiments import command
+from dreamgym_nb.experiments.grid import TABLES
+from dreamgym_nb.results import EXPERIMENTS
 
 ROOT = Path(__file__).parents[1]
 TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -43,7 +46,12 @@ def test_commands_exist(path):
         line = re.sub(r"\s+#.*", "", line.strip()).removeprefix(".venv/bin/")
         if line.startswith("make "):
             assert line.split()[1] in targets, line
-        if re.match(r"dreamgym [a-z]", line) and " results" not in line:
+        if re.match(r"dreamgym results [a-z]", line):
+            words = shlex.split(line)[2:]
+            if words[0] not in EXPERIMENTS:
+                options = command.parser().parse_args(words)
+                assert set(options.tables) <= {*TABLES, command.REPORT, "NAME"}, line
+        elif re.match(r"dreamgym [a-z]", line):
             words = shlex.split(line)[1:]
             if words[0] not in ("backbone", "bench"):
                 cli._parser().parse_args(_whole(words))
@@ -55,6 +63,21 @@ def _whole(words):
     if words[0] == "run" and not any(word.endswith(".ipynb") for word in words):
         return [*words, "x.ipynb"]
     return words + needed.get(words[0], []) if len(words) == 1 else words
+
+
+def test_the_loop_of_the_readme_calls_what_there_is(monkeypatch):
+    from unittest.mock import create_autospec
+
+    from dreamgym_nb import loop
+
+    told = (ROOT / "README.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"^```python\n(.*?)^```", told, re.MULTILINE | re.DOTALL)
+    calls = ("prepare", "dream_rl", "real_rl", "evaluate")
+    for name in calls:  # with its signature, but without the hours
+        monkeypatch.setattr(loop, name, create_autospec(getattr(loop, name)))
+    exec(code, {})
+    assert all(getattr(loop, name).call_count == 1 for name in calls)
+    assert hasattr(loop.Prepared, "realities") and "agent" in loop.Prepared.__annotations__
 
 
 # ---- notation and glossary -------------------------------------------------------------------

@@ -5,11 +5,14 @@ import os
 import shutil
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
 from dreamgym_nb import cli
-from dreamgym_nb.course import doctor
+from dreamgym_nb.course import doctor, ledger
+
+ROOT = Path(__file__).parents[1]
 
 REQUIRES = [
     "torch>=2.9",
@@ -97,6 +100,14 @@ def test_too_little_memory_or_disk_is_missing(machine, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, 1e8))
     assert one("memory").status == one("disk").status == doctor.MISSING
     assert one("memory").found == "1.4 GB free"
+
+
+def test_the_largest_lesson_fits_where_memory_is_ok(machine, monkeypatch):
+    peaks = [c["lesson"]["peak_mb"] for c in ledger.read(ROOT / ledger.RECORDS).values()]
+    assert max(peaks) * 1e6 <= doctor.MOST_MEMORY_BYTES
+    monkeypatch.setattr(doctor, "available_memory", lambda: 1.7e9)
+    assert one("memory").status == doctor.OPTIONAL and "the largest 1.9 GB" in one("memory").action
+    assert doctor.is_ready(doctor.check())
 
 
 @pytest.mark.parametrize(

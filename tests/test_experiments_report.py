@@ -261,7 +261,9 @@ def test_the_command_lists_writes_and_refuses(folder, tmp_path, capsys, monkeypa
         (["table9"], "no table 'table9'"),
         (["table1", "--seeds", "a-b"], "not of the form 0-4"),
         (["table1", "--jobs", "0"], "at least 1"),
-        (["table1", "--executor", "cloud", "--seeds", "9"], "no executor"),
+        (["table1", "--seeds", "3-1"], "smaller seed first"),
+        (["table1", "--seeds", ","], "names no seed"),
+        (["table1", "--executor", "cloud", "--list"], "no executor"),
     ):
         with pytest.raises(UserError, match=why):
             command.main([*wrong, *where])

@@ -174,6 +174,17 @@ def test_of_two_boards_the_later_counts(tmp_path):
     assert who == "Ada" and board.day == "2026-01-02" and board.done == 1
 
 
+def test_boards_without_an_owner_are_not_taken_for_one_person(tmp_path, capsys):
+    top = tmp_path / "downloads"
+    for name in ("01_a (1).json", "01_a (2).json", "ada_01_a (3).json", "01_a.json"):
+        hand_in(top, "01_a", "right").rename(top / name)
+    assert cli.main(["collect", str(top)]) == 1
+    said = capsys.readouterr()
+    who = [line.split("  ")[0] for line in said.out.split("\n\n")[0].splitlines()[1:]]
+    assert who == [boards.NOBODY, "ada"]
+    assert said.err.count("put each into a folder named after its owner") == 2
+
+
 @pytest.mark.parametrize(
     "content",
     [

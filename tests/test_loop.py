@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import transitions_of
 from dreamgym_nb.experience_model import UNREADABLE
 from dreamgym_nb.grpo import GRPOSettings
@@ -231,3 +232,8 @@ def test_dreams_and_realities_are_worlds_of_one_kind(prepared, actor):
         for episode in episodes:
             assert {t.source for t in episode.trajectory.transitions} == {source}
             assert len(episode.trajectory.transitions) <= prepared.world.max_steps
+
+
+def test_an_evaluation_of_nothing_is_refused():
+    with pytest.raises(UserError, match="at least one task"):
+        evaluate(None, None, [])

@@ -52,6 +52,23 @@ def test_there_is_a_page_for_every_lesson_and_text(pages):
     assert set(pages) == wanted | {"index.html"}
 
 
+def test_every_table_is_a_table(pages):
+    for name, html in pages.items():
+        assert "|---" not in re.sub(r"<pre.*?</pre>", "", html, flags=re.DOTALL), name
+
+
+def test_a_long_name_in_a_table_may_be_broken_on_a_phone(pages):
+    assert "<code>worlds.<wbr>base.<wbr>World.<wbr>fold</code>" in pages["notation.html"]
+
+
+def test_a_named_folder_that_is_not_there_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    gone = str(tmp_path / "gone")
+    assert cli.main(["site", "--out", str(tmp_path / "site"), "--executed", gone]) == 2
+    assert "leave --executed out" in capsys.readouterr().err
+    assert not (tmp_path / "site").exists()
+
+
 def test_nothing_is_loaded_from_anywhere(pages):
     for name, html in pages.items():
         seen = Reader(html)

@@ -12,6 +12,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from .exercises import SIGNS, AnyExercise, Status
 
 SCHEMA, VERSION = "dreamgym_nb.board", 1
 FOLDER = "progress"
+NOBODY = "(no name)"
+_COPY = re.compile(r"\s*\(\d+\)$")
 
 
 @dataclass(frozen=True)
@@ -230,6 +233,12 @@ def collect(folder: Path) -> Collected:
             continue
         who = board.name.strip() or _owner(path, folder, board.lesson)
         old = latest.get((who, board.lesson))
+        if old is not None and who == NOBODY:
+            refused.append(
+                f"{path} does not say whose it is, and neither does another board of its lesson: "
+                "put each into a folder named after its owner, and collect again."
+            )
+            continue
         if old is None or (board.day, board.done) >= (old.day, old.done):
             latest[who, board.lesson] = board
     found = sorted(latest.items())
@@ -241,7 +250,8 @@ def _owner(path: Path, folder: Path, lesson: str) -> str:
     for part in reversed(_folders(path, folder)):
         if part != FOLDER:
             return part
-    return path.stem.replace(lesson, "").strip("_- .") or "(no name)"
+    stem = _COPY.sub("", path.stem)  # "02_x (1)" is the second of that name in a downloads folder
+    return stem.replace(lesson, "").strip("_- .") or NOBODY
 
 
 def _folders(path: Path, top: Path) -> Iterable[str]:

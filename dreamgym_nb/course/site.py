@@ -31,6 +31,8 @@ _NO_WIDGET = (
     '<p class="note">Here stands a widget, to be touched in the running notebook. The picture '
     "before it shows the same.</p>"
 )
+_NAME_IN_A_CELL = re.compile(r"(?<=<td><code>)[\w.]+(?=</code>)")
+"""A dotted name in a table: on a phone it may be broken after its dots."""
 
 
 @dataclass
@@ -139,6 +141,7 @@ class _Page:
         for tex in self._formulas.undrawn:
             self._made.notes.append(f"{self._path}: the formula {tex} is shown as its TeX.")
         html = _with_ids(html)
+        html = _NAME_IN_A_CELL.sub(lambda name: name[0].replace(".", ".<wbr>"), html)
         html = re.sub(r'(<a\b[^>]*\bhref=")([^"]*)(")', self._link, html)
         return self._formulas.draw(html)
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..errors import UserError
+from . import sizes
 from .cage import Cage
 from .machine import set_threads
 from .setup import SWITCHES
@@ -40,6 +41,7 @@ def warm(
     """
     if unknown := [name for name in worlds if name not in WORLDS]:
         raise UserError(f"There is no world {unknown[0]!r}: choose among {', '.join(WORLDS)}.")
+    sizes.check(size)
     _libraries()
     from . import stock
 

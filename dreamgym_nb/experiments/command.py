@@ -12,10 +12,21 @@ from dreamgym_nb.experiments.grid import METHODS as NAMES
 from dreamgym_nb.experiments.grid import SEEDS, TABLES, Run, select
 from dreamgym_nb.experiments.methods import METHODS
 from dreamgym_nb.experiments.report import RESULTS, write_report
-from dreamgym_nb.experiments.runner import EXECUTORS, Overview, overview, run_all, tell
+from dreamgym_nb.experiments.runner import (
+    EXECUTORS,
+    Overview,
+    check_executor,
+    overview,
+    run_all,
+    tell,
+)
 from dreamgym_nb.experiments.store import Records
 
 REPORT = "report"  # in place of a table: write from what is recorded, run nothing
+FIRST = (
+    "The first runs are first_light, first_light_house and first_light_web; they take --seeds and "
+    "--redo only."
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="dreamgym results",
         description="Run what is not recorded yet, then write tables, figures and claims.",
+        epilog=FIRST,
         allow_abbrev=False,
     )
     made.add_argument(
@@ -48,6 +60,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser().parse_args(argv)
     if options.threads < 1 or (options.jobs is not None and options.jobs < 1):
         raise UserError("--jobs and --threads are whole numbers of at least 1.")
+    check_executor(options.executor)
     records = Records(options.folder / "runs")
     tables = [name for name in options.tables if name != REPORT]
     if tables:
@@ -85,7 +98,12 @@ def numbers(text: str) -> list[int]:
         first, dash, last = part.partition("-")
         if not (first.isdecimal() and (last.isdecimal() if dash else True)):
             raise UserError(f"--seeds {text} is not of the form 0-4 or 0,2.")
-        found += range(int(first), int(last if dash else first) + 1)
+        some = range(int(first), int(last if dash else first) + 1)
+        if not some:
+            raise UserError(f"--seeds {text} begins after its end: write the smaller seed first.")
+        found += some
+    if text and not found:
+        raise UserError(f"--seeds {text} names no seed: write for example 0-4 or 0,2.")
     return found
 
 

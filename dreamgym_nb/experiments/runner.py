@@ -31,6 +31,16 @@ EXECUTORS = ("local", "ray")
 Say = Callable[[str], None]
 
 
+def check_executor(name: str) -> None:
+    """Refuse an executor that does not exist.
+
+    Raises:
+        UserError: it does not.
+    """
+    if name not in EXECUTORS:
+        raise UserError(f"There is no executor {name!r}; there are: {', '.join(EXECUTORS)}.")
+
+
 @dataclass
 class Context:
     """What a method is given.
@@ -178,8 +188,7 @@ def _in_parallel(
     executor: str,
 ) -> Iterator[Done]:
     """Do the calls, and yield what became of each as soon as it is known."""
-    if executor not in EXECUTORS:
-        raise UserError(f"There is no executor {executor!r}; there are: {', '.join(EXECUTORS)}.")
+    check_executor(executor)
     if executor == "ray":
         yield from _on_ray(calls, jobs, threads)
         return
