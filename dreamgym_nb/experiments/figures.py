@@ -121,7 +121,7 @@ def _curves(recorded: Recorded, world: str, figure: Figure) -> tuple[Figure, Pic
         return None
     axes.set(xlabel="real transitions in RL", ylabel="success on test tasks", ylim=(0, 1))
     axes.legend(fontsize=9)
-    title = f"Success against real transitions, the {world}"
+    title = f"Success against real transitions, the {world}, to the last look that all seeds have"
     return figure, Picture(f"real_transitions_{world}", title, f"{title}. {'; '.join(told)}.")
 
 

@@ -219,7 +219,7 @@ def select(
     """
     names = list(TABLES) if "all" in names else list(names)
     for kind, given, known in (
-        ("table", names, TABLES),
+        ("table", names, (*TABLES, "all")),
         ("world", worlds, SEEDS),
         ("method", methods, METHODS),
     ):
