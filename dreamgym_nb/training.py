@@ -21,7 +21,7 @@ from dreamgym_nb.errors import UserError
 from dreamgym_nb.heap import hand_back
 from dreamgym_nb.language_model import LanguageModel
 
-TOKENS_PER_PASS = 2048
+TOKENS_PER_PASS = 1024
 
 
 @dataclass(frozen=True)
