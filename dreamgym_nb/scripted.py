@@ -21,8 +21,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 def scripted(function: F) -> F:
     """`function` as one call without Python's lock; `function` itself on a GPU.
 
-    It is compiled at the first call, in well under a second.  There is nothing to
-    gain on a GPU, whose kernels run beside Python anyway.
+    It is compiled at the first call.  There is nothing to gain on a GPU, whose
+    kernels run beside Python anyway.
 
     Args:
         function: its first argument is a tensor; it uses of Python only what TorchScript

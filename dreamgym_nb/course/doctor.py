@@ -17,7 +17,7 @@ from .machine import available_cpus, available_memory
 
 PACKAGE = "dreamgym_nb"
 PYTHONS = ((3, 10), (3, 14))
-MEMORY_BYTES, MOST_MEMORY_BYTES = 1.5e9, 1.9e9  # most lessons; the largest
+MEMORY_BYTES = 1.5e9
 DISK_BYTES = 0.5e9
 OK, MISSING, OPTIONAL = "ok", "missing", "optional"
 
@@ -130,13 +130,10 @@ def _kernel() -> Check:
 def _memory() -> Check:
     free = available_memory()
     found = f"{free / 1e9:.1f} GB free"
-    if free >= MOST_MEMORY_BYTES:
+    if free >= MEMORY_BYTES:
         return Check("memory", found)
-    action = (
-        f"Most lessons need up to {MEMORY_BYTES / 1e9:.1f} GB, the largest "
-        f"{MOST_MEMORY_BYTES / 1e9:.1f} GB: close other notebooks or programs."
-    )
-    return Check("memory", found, OPTIONAL if free >= MEMORY_BYTES else MISSING, action)
+    action = f"A lesson needs {MEMORY_BYTES / 1e9:.1f} GB: close other notebooks or programs."
+    return Check("memory", found, MISSING, action)
 
 
 def _processors() -> Check:
