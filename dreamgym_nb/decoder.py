@@ -56,6 +56,9 @@ class Pass(Protocol):
     def take(self, index: torch.Tensor) -> Pass:
         """A copy of the rows of `index`, (new rows,), in this order."""
 
+    def keep(self, index: torch.Tensor) -> None:
+        """Go on with the rows of `index`, in this order; cheapest where most stay in place."""
+
 
 def grown(slots: torch.Tensor, width: int, dim: int) -> torch.Tensor:
     """A copy with room for `width` slots and some more, so that growing stays rare."""
@@ -143,23 +146,34 @@ class Decoder:
     def begin(self, rows: int) -> Pass:
         """A batch of so many texts, empty yet."""
         empty = self.embed.new_zeros(2, rows, self.groups, 0, self.size)
-        return _WrittenOut(self, [empty] * len(self.weights))
+        return _WrittenOut(self, [empty] * len(self.weights), rows)
 
 
 class _WrittenOut:
     """Passes of a `Decoder` over one batch; see `Pass`."""
 
-    def __init__(self, decoder: Decoder, held: list[torch.Tensor]) -> None:
-        self.decoder = decoder
-        self.held = held  # by layer: (2, rows, groups, capacity, size)
+    def __init__(self, decoder: Decoder, held: list[torch.Tensor], rows: int) -> None:
+        self.decoder, self.rows = decoder, rows
+        self.held = held  # by layer: (2, rows and places for more, groups, capacity, size)
 
     def take(self, index: torch.Tensor) -> Pass:
-        return _WrittenOut(self.decoder, [slots[:, index] for slots in self.held])
+        return _WrittenOut(self.decoder, [slots[:, index] for slots in self.held], len(index))
+
+    def keep(self, index: torch.Tensor) -> None:
+        # A new block costs more than what is copied into it: so they move within the old one.
+        places = torch.arange(len(index), device=index.device)
+        moved = places[index != places]
+        for i, slots in enumerate(self.held):
+            if len(index) <= slots.shape[1]:
+                slots[:, moved] = slots[:, index[moved]]
+            else:
+                self.held[i] = slots[:, index]
+        self.rows = len(index)
 
     def reserve(self, width: int) -> None:
         for i, slots in enumerate(self.held):  # one by one: the old ones go as the new ones come
             if slots.shape[3] < width:
-                self.held[i] = grown(slots, width, 3)
+                self.held[i] = grown(slots[:, : self.rows], width, 3)
 
     def __call__(
         self,
@@ -170,7 +184,7 @@ class _WrittenOut:
     ) -> torch.Tensor:
         d, width = self.decoder, int(where.max()) + 1
         self.reserve(width)
-        first, last, _ = part.indices(self.held[0].shape[1])
+        first, last, _ = part.indices(self.rows)
         x = d.embed[ids.flatten()]
         x = _blocks(x, d.weights, self.held, where, first, last, width, d.speed, d.heads, d.eps)
         return _norm(x.unflatten(0, ids.shape)[:, columns], d.eps) @ d.head
@@ -292,6 +306,13 @@ class _Slots(Cache):
         taken.values = [slots[index] for slots in self.values]
         return taken
 
+    def keep(self, index: torch.Tensor) -> None:
+        """Go on with the rows of `index` only."""
+        self.rows = len(index)
+        for held in (self.keys, self.values):
+            for layer, slots in enumerate(held):
+                held[layer] = slots[index]
+
     # Asked by transformers where no mask is given: the first pass, on an empty cache.
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
@@ -329,6 +350,10 @@ class LibraryPass:
     def take(self, index: torch.Tensor) -> Pass:
         """As `Pass.take`."""
         return LibraryPass(self.model, self.slots.take(index))
+
+    def keep(self, index: torch.Tensor) -> None:
+        """As `Pass.keep`."""
+        self.slots.keep(index)
 
     def __call__(
         self,

@@ -127,12 +127,13 @@ class Session:
         self.filled = self.ends.clone()  # those of them that the cache holds, from the first
         self.logits: torch.Tensor | None = None  # of what comes next, between read and write
 
+    @torch.inference_mode()
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows, in this order; a row may be there several times."""
         if list(rows) == list(range(len(self.ends))):
             return
         index = torch.tensor(list(rows), device=self.ends.device)
-        self.cache = self.cache.take(index)
+        self.cache.keep(index)
         self.texts, self.ends, self.filled = (
             x[index] for x in (self.texts, self.ends, self.filled)
         )
@@ -227,28 +228,42 @@ class Session:
         self.logits = None
         self._note(slice(None), self.ends[:, None], choice)
         self.ends = self.ends + 1
-        rows, cache = torch.arange(n, device=device), self.cache  # which texts, and their cache
+        rows = torch.arange(n, device=device)  # which texts
         live = (choice[:, 0] != self.lm.eos) & (written < max_new_tokens)
         while alive := int(live.sum()):
-            if alive < SHRINK * len(rows):  # copying the cache costs: not each time
-                index = live.nonzero()[:, 0]
-                rows, live, cache = rows[index], live[index], cache.take(index)
-                self.cache = cache if last else self.cache
+            if last and alive < SHRINK * len(rows):  # not each time: moving rows costs
+                index = closed_up(live)
+                rows, live = rows[index], live[index]
+                self.cache.keep(index)
             where = self.ends[rows, None] - 1 + columns
             self._make_room(where)
             newest = self.texts[rows, self.ends[rows] - 1][:, None]
             guess = self._guess(rows) if self.draft else newest[:, :0]
             self.lm.passes += 1
-            scores = cache(torch.cat([newest, guess], dim=1), where, columns)
+            scores = self.cache(torch.cat([newest, guess], dim=1), where, columns)
             so_far = self.texts, self.ends, tokens, logprobs, written
             live = _judged(scores, guess, rows, live, heat, luck, *so_far, self.lm.eos)
-            if cache is self.cache:
-                self.filled[rows] = self.ends[rows] - 1
+            self.filled[rows] = self.ends[rows] - 1
         self.lm.habits.learn(tokens, written)
         return [
             Generation(t[:k], p[:k])
             for t, p, k in zip(tokens.tolist(), logprobs.tolist(), written.tolist(), strict=True)
         ]
+
+
+def closed_up(live: torch.Tensor) -> torch.Tensor:
+    """Rows of a batch that go on, so ordered that few of them move.
+
+    Args:
+        live: which rows these are, (rows,).
+
+    Returns:
+        Their numbers: each in its own place as far as there is one, the last in the gaps.
+    """
+    index = live.nonzero()[:, 0]
+    order = torch.arange(len(index), device=live.device)
+    order[~live[: len(index)]] = index[index >= len(index)]
+    return order
 
 
 @scripted

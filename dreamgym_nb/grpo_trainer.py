@@ -4,7 +4,8 @@ TRL pads a batch's prompts on the left and its completions on the right, each to
 the longest of all rollouts, and scores every place.  Episodes differ in length
 by far, and on a CPU every padded token costs as much as a real one.  Here the
 rows of a pass are moved to the left, cut to the longest of the pass, and pass
-with others of about their length; loss and gradients stay TRL's.
+with others of about their length.  The world's tokens are read but not scored,
+for no loss counts them.  Loss and gradients stay TRL's.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ def completion_scores(
     mask: torch.Tensor,
     keep: int,
     temperature: float = 1.0,
+    own: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probability of each completion token, and the policy's entropy there.
 
@@ -32,16 +34,20 @@ def completion_scores(
         mask: 1 where a token is real, same shape.
         keep: so many tokens at the end are the completion's.
         temperature: of the policy.
+        own: 1 where a completion token is scored, (rows, keep); all when omitted.
 
     Returns:
-        Both (rows, keep), 0 where there is padding; only the first has a gradient.
+        Both (rows, keep), 0 where nothing is scored; only the first has a gradient.
     """
     sizes = mask.sum(dim=1, keepdim=True)
     order = torch.arange(int(sizes.max()), device=ids.device)
     columns = mask.long().argmax(dim=1, keepdim=True) + order  # where in `ids` each token stands
     text = ids.gather(1, columns.clamp(max=ids.shape[1] - 1))
     place = columns - (ids.shape[1] - keep)  # ... and where in its completion
-    here = ((order < sizes) & (place >= 0))[:, 1:]  # token t is chosen at place t - 1
+    counts = (order < sizes) & (place >= 0)
+    if own is not None:
+        counts &= own.bool().gather(1, place.clamp(0, keep - 1))
+    here = counts[:, 1:]  # token t is chosen at place t - 1
     with scored_only(model, here):
         # Padding stands on the right now, where a causal model cannot see it: no mask is needed.
         logits = model(input_ids=text[:, :-1], use_cache=False).logits[0]
@@ -55,7 +61,16 @@ def completion_scores(
 
 
 class TrimmedTrainer(GRPOTrainer):
-    """`GRPOTrainer` whose passes hold little padding; see the module."""
+    """`GRPOTrainer` that computes what its loss needs; see the module."""
+
+    _own: torch.Tensor | None = None  # the agent's tokens of the pass that is computed now
+
+    def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
+        self._own = inputs.get("tool_mask")
+        try:
+            return super()._compute_loss(model, inputs)
+        finally:
+            self._own = None
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -67,12 +82,12 @@ class TrimmedTrainer(GRPOTrainer):
         compute_entropy: bool = False,
         **_: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
+        size = batch_size or len(input_ids)
+        own = torch.ones_like(input_ids[:, -logits_to_keep:]) if self._own is None else self._own
         parts = [
-            completion_scores(model, ids, mask, logits_to_keep, self.temperature)
-            for ids, mask in zip(
-                input_ids.split(batch_size or len(input_ids)),
-                attention_mask.split(batch_size or len(input_ids)),
-                strict=True,
+            completion_scores(model, ids, mask, logits_to_keep, self.temperature, counted)
+            for ids, mask, counted in zip(
+                input_ids.split(size), attention_mask.split(size), own.split(size), strict=True
             )
         ]
         logps, entropies = (torch.cat(x) for x in zip(*parts, strict=True))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-from dreamgym_nb.generation import Generation, Session
+from dreamgym_nb.generation import Generation, Session, closed_up
 
 if TYPE_CHECKING:
     from dreamgym_nb.language_model import LanguageModel
@@ -98,18 +98,18 @@ class Team:
         return [[hand[i] for i in sorted(hand)] for hand in hands]
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these rows, in this order."""
-        kept: list[list[int]] = [[] for _ in self.sessions]
-        places = []
-        for s, i in (self.place[r] for r in rows):
-            places.append((s, len(kept[s])))
-            kept[s].append(i)
-        for session, own in zip(self.sessions, kept, strict=True):
-            if own:
-                session.keep(own)
-        working = [s for s, own in enumerate(kept) if own]
-        self.sessions = [self.sessions[s] for s in working]
-        self.place = [(working.index(s), i) for s, i in places]
+        """Go on with these rows, each there once, in this order."""
+        kept = [self.place[r] for r in rows]
+        working, moved = [], {}  # sessions, and what became of their rows
+        for s, session in enumerate(self.sessions):
+            live = torch.zeros(len(session.ends), dtype=torch.bool)
+            live[[i for own, i in kept if own == s]] = True
+            if live.any():
+                order = closed_up(live).tolist()
+                session.keep(order)
+                moved |= {(s, i): (len(working), place) for place, i in enumerate(order)}
+                working.append(session)
+        self.sessions, self.place = working, [moved[row] for row in kept]
 
     def read(self, chunks: Sequence[Sequence[int]]) -> None:
         """Add tokens to each row, see `Session.read`."""

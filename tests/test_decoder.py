@@ -62,6 +62,27 @@ def test_it_says_what_the_library_says(changes):
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize("kept", [[0, 3, 2], [3, 1], [2], [0, 1, 2, 3], [1, 3, 0, 1, 2]], ids=str)
+@pytest.mark.parametrize("begin", [Decoder.begin, LibraryPass.begin])
+def test_rows_that_are_kept_go_on_as_copies_of_them_do(begin, kept):
+    model = llama()
+    ids = torch.randint(50, (4, 9), generator=torch.Generator().manual_seed(3))
+    said = []
+    for in_place in (True, False):
+        way = begin(Decoder(model) if begin is Decoder.begin else model, 4)
+        way(ids[:, :6], torch.arange(6).expand(4, 6), torch.tensor([5]))
+        if in_place:
+            way.keep(torch.tensor(kept))
+        else:
+            way = way.take(torch.tensor(kept))
+        where = torch.tensor([[6, 7]]).expand(len(kept), 2)
+        said.append(way(ids[kept, 6:8], where, torch.tensor([0, 1])))
+        way.reserve(100)  # more room, where the rows that left have none
+        said.append(way(ids[kept, 8:], where[:, 1:] + 1, torch.tensor([0])))
+    assert torch.equal(said[0], said[2]) and torch.equal(said[1], said[3])
+
+
+@torch.inference_mode()
 def test_a_row_is_what_one_plain_pass_says_of_its_whole_text():
     model = llama()
     ids = torch.randint(50, (2, 8), generator=torch.Generator().manual_seed(2))

@@ -66,6 +66,30 @@ def test_nothing_padded_is_computed(lm, monkeypatch):
     assert seen == [(6, int(mask.sum(1).max()) - 1)]
 
 
+def test_in_training_only_what_the_agent_said_is_scored(lm, monkeypatch):
+    """Loss and gradients without the world's tokens are TRL's: `test_grpo_loss` holds them."""
+    ids, mask = batch(lm)
+    own = (torch.arange(COMPLETION) % 3 == 0).long().expand(len(ids), COMPLETION)
+    counted = (own * mask[:, PROMPT:]).bool()
+    asked = (lm.model, ids, mask, COMPLETION)
+    trainer = grpo._trainer(lm, types.SimpleNamespace(rollout=None), SETTINGS)
+    scored, every = [], completion_scores(*asked)
+    lm.model.get_output_embeddings().register_forward_hook(
+        lambda module, given, scores: scored.append(scores.shape[1])
+    )
+
+    def loss_of(trainer, model, inputs):
+        return trainer._get_per_token_logps_and_entropies(*asked, compute_entropy=True)
+
+    monkeypatch.setattr(GRPOTrainer, "_compute_loss", loss_of)
+    ours = trainer._compute_loss(lm.model, {"tool_mask": own})
+    assert scored == [int(counted.sum())]
+    for some, all_of_them in zip(ours[:2], every, strict=True):
+        assert torch.allclose(some, all_of_them * counted, atol=1e-5)
+    trainer._get_per_token_logps_and_entropies(*asked)
+    assert scored[1] == int(mask[:, PROMPT:].sum()), "nothing of it is left for other passes"
+
+
 def test_rows_of_one_length_pass_together():
     lengths = [3, 9, 4, 8, 2, 7]
     mask = torch.zeros(6, 9, dtype=torch.long)

@@ -222,6 +222,9 @@ class _ClockedPass:
     def take(self, index: torch.Tensor) -> Pass:
         return _ClockedPass(self.inner.take(index), self.clocked)
 
+    def keep(self, index: torch.Tensor) -> None:
+        self.inner.keep(index)
+
 
 def where_time_goes(of: Scene, turns: Turns) -> dict[str, float]:
     """Shares of our way's processor time, from one more run with clocks in it.
