@@ -8,13 +8,32 @@ a training leaves of its many small blocks is handed back when it is over.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 
-from dreamgym_nb.team import c_library
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 LARGE = 4 << 20  # bytes; the activations of a training are smaller, for they come often
 KEPT = 64 << 20  # free bytes at the heap's end that stay, as glibc's own rule has it in the end
+
+
+def c_library() -> ctypes.CDLL | None:
+    """The C library of this process; None on Windows, which has none of that name."""
+    try:
+        return ctypes.CDLL(None)
+    except (OSError, TypeError):
+        return None
+
+
+@functools.cache
+def share_one_heap() -> None:
+    """Let the threads to come take memory from one heap, where the C library can (glibc).
+
+    Otherwise each gets a heap of its own that keeps what it once used: two cores
+    dreaming held a quarter more memory, and were no faster for it.
+    """
+    mallopt = getattr(c_library(), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 1)
 
 
 @functools.cache

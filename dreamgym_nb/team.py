@@ -10,8 +10,6 @@ is sampled does not depend on the number of cores.
 
 from __future__ import annotations
 
-import ctypes
-import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
@@ -19,34 +17,14 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from dreamgym_nb.generation import Generation, Session, closed_up
+from dreamgym_nb.heap import share_one_heap
 
 if TYPE_CHECKING:
     from dreamgym_nb.language_model import LanguageModel
 
 FEWEST = 8  # rows for each core; fewer are not worth a thread
-_M_ARENA_MAX = -8  # malloc.h
 SMALL = 20_000_000  # weights of a model whose passes are faster on one core than on several
 T = TypeVar("T")
-
-
-def c_library() -> ctypes.CDLL | None:
-    """The C library of this process; None on Windows, which has none of that name."""
-    try:
-        return ctypes.CDLL(None)
-    except (OSError, TypeError):
-        return None
-
-
-@functools.cache
-def share_one_heap() -> None:
-    """Let the threads to come take memory from one heap, where the C library can (glibc).
-
-    Otherwise each gets a heap of its own that keeps what it once used: two cores
-    dreaming held a quarter more memory, and were no faster for it.
-    """
-    mallopt = getattr(c_library(), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_ARENA_MAX, 1)
 
 
 def on_all_cores(jobs: Sequence[Callable[[], T]]) -> list[T]:

@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from dreamgym_nb import heap
-from dreamgym_nb.team import c_library
+from dreamgym_nb.heap import c_library
 
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can do it")
 MB = 1 << 20
