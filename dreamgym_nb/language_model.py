@@ -157,7 +157,9 @@ class LanguageModel:
 
     def copy(self) -> LanguageModel:
         """A second model with the same weights; training one leaves the other."""
-        return LanguageModel(copy.deepcopy(self.model).eval(), self.tokenizer)
+        twin = LanguageModel(copy.deepcopy(self.model).eval(), self.tokenizer)
+        twin._encoded = self._encoded  # one tokenizer: what one has encoded, the other need not
+        return twin
 
     # ---- text and tokens ---------------------------------------------------------
 
@@ -256,7 +258,7 @@ class LanguageModel:
         prompts: Sequence[Sequence[int]],
         max_new_tokens: int,
         temperature: float | Sequence[float] = 0.0,
-        batch_size: int = 128,
+        batch_size: int = 64,
         generator: torch.Generator | None = None,
     ) -> list[Generation]:
         """Continue each prompt until EOS or the limit.
@@ -269,7 +271,8 @@ class LanguageModel:
             max_new_tokens: limit on the tokens of one row.
             temperature: 0 for greedy, otherwise sampling from softmax(logits/T);
                 one for all prompts, or one for each.
-            batch_size: rows that are computed together.
+            batch_size: rows that are computed together; a small model is no faster with
+                more on a CPU, and a batch twice as large holds twice the keys and values.
             generator: source of randomness for sampling.
         """
         heat = (
