@@ -255,10 +255,15 @@ def test_the_command_lists_writes_and_refuses(folder, tmp_path, capsys, monkeypa
     said = capsys.readouterr().out
     assert "missing: 1 2 3 4" in said and "recorded: 0*" in said, "made up, so of other settings"
     assert "4 of 5 runs are missing; their cost: about 20 minutes" in said
+    (tmp_path / "empty").mkdir()
     assert command.main(["report", "--folder", str(tmp_path / "empty")]) == 0
     assert "CLAIMS.md" in capsys.readouterr().out
+    for nothing in (["report"], ["table1", "--list"]):
+        with pytest.raises(UserError, match="no folder .*mistyped"):
+            command.main([*nothing, "--folder", str(tmp_path / "mistyped")])
+    assert not (tmp_path / "mistyped").exists()
     for wrong, why in (
-        (["table9"], "no table 'table9'"),
+        (["table9"], "no table 'table9'.* report.* first_light"),
         (["table1", "--seeds", "a-b"], "not of the form 0-4"),
         (["table1", "--jobs", "0"], "at least 1"),
         (["table1", "--seeds", "3-1"], "smaller seed first"),

@@ -356,21 +356,30 @@ def claims() -> Iterator[Claim]:
 
 
 def ledger(recorded: Recorded, costs: Costs) -> tuple[str, dict[str, int]]:
-    """The ledger as Markdown, and how many claims got each verdict."""
+    """The ledger as Markdown, and how many claims got each verdict.
+
+    Claims that no run has tested yet stand in a table of their own, one line for all worlds.
+    """
     rows, counts = [], dict.fromkeys(VERDICTS, 0)
+    lacking: dict[tuple[str, str, str], list[str]] = {}
     for claim in claims():
         told = claim.test(recorded, costs)
         counts[told.verdict] += 1
         bound = f"{claim.experiment} (our bound)" if claim.target else claim.experiment
-        rows.append(
-            [
-                claim.text,
-                claim.world or DASH,
-                bound,
-                f"**{told.verdict}**",
-                told.numbers,
-                claim.paper or DASH,
-            ]
-        )
+        world = claim.world or DASH
+        if told.verdict == NOT_RUN:
+            lacking.setdefault((claim.text, bound, told.numbers), []).append(world)
+        else:
+            verdict = f"**{told.verdict}**"
+            rows.append([claim.text, world, bound, verdict, told.numbers, claim.paper or DASH])
     head = ["claim", "world", "tested here as", "verdict", "numbers (95% interval)", "paper"]
-    return markdown(head, rows), counts
+    parts = [markdown(head, rows)] if rows else []
+    if lacking:
+        told_lacking = [
+            [text, ", ".join(worlds), bound, why] for (text, bound, why), worlds in lacking.items()
+        ]
+        parts += [
+            f"## {NOT_RUN.capitalize()}",
+            markdown(["claim", "worlds", "to be tested as", "what is lacking"], told_lacking),
+        ]
+    return "\n\n".join(parts), counts

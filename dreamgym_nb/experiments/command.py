@@ -61,8 +61,17 @@ def main(argv: Sequence[str]) -> int:
     if options.threads < 1 or (options.jobs is not None and options.jobs < 1):
         raise UserError("--jobs and --threads are whole numbers of at least 1.")
     check_executor(options.executor)
+    runs_nothing = options.list or set(options.tables) == {REPORT}
+    if runs_nothing and not options.folder.is_dir():
+        raise UserError(f"There is no folder {options.folder}, so nothing is recorded in it.")
     records = Records(options.folder / "runs")
     tables = [name for name in options.tables if name != REPORT]
+    for name in tables:
+        if name not in (*TABLES, "all"):
+            raise UserError(
+                f"There is no table {name!r}; there are: {', '.join(TABLES)}, all; and {REPORT}. "
+                f"{FIRST}"
+            )
     if tables:
         runs = select(tables, words(options.worlds), words(options.methods), numbers(options.seeds))
         if options.list:
