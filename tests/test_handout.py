@@ -53,15 +53,30 @@ def test_only_the_solution_goes():
     text = (
         "Before.\n\n<details><summary>Hint</summary>\n\nLook.\n</details>\n\n"
         "<details><summary>Solution</summary>\n\n```python\nsecret\n```\n</details>\n\nAfter. "
-        "See [the glossary](../docs/glossary.md) and [lesson 00](00_a.ipynb)."
+        "See [the glossary](../docs/glossary.md) and [lesson 00](00_a.ipynb), "
+        "[all](../README.md#a), [more](https://x.org/y), [below](#after)."
     )
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
     told = handout.student_copy(book).cells[0].source
     assert "secret" not in told and "Look." in told and told.startswith("Before.")
     assert "your teacher's copy" in told and "After." in told
-    assert "(https://github.com/dreamgym-nb/dreamgym_nb/blob/main/docs/glossary.md)" in told
-    assert "(00_a.ipynb)" in told
+    assert "(docs/glossary.md)" in told and "(00_a.ipynb)" in told
+    assert "(https://github.com/dreamgym-nb/dreamgym_nb/blob/main/README.md#a)" in told
+    assert "(https://x.org/y)" in told and "(#after)" in told
     assert book.cells[0].source == text, "the lesson itself stays as it is"
+
+
+def test_all_that_is_handed_out_links_to_is_there(tmp_path):
+    handout.export(LESSONS, tmp_path / "out")
+    pages = sorted((tmp_path / "out").rglob("*.*"))
+    assert {p.name for p in pages if p.suffix == ".md"} == set(handout.PAGES)
+    inside = 0
+    for page in pages:
+        for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
+            if not link.startswith("http"):
+                assert (page.parent / link).is_file(), f"{page.name} links to {link}"
+                inside += 1
+    assert inside > 3 * len(LESSONS)
 
 
 def test_nothing_is_overwritten(tmp_path, capsys):

@@ -127,6 +127,7 @@ def draw(ax: Axes, ways: Sequence[Way], marks: Mapping[str, float]) -> None:
             ha="right",
             va="top",
             fontsize=8,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},  # curves cross it
         )
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
 
