@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from dreamgym_nb import cache
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Task
 from dreamgym_nb.language_model import LanguageModel
@@ -299,7 +300,7 @@ def _trainer(lm: LanguageModel, glue: _Glue, s: GRPOSettings) -> Any:
                 control.should_training_stop |= is_spent(glue.budget, glue.history)
 
     args = GRPOConfig(
-        output_dir=os.path.join(os.path.expanduser("~"), ".cache", "dreamgym", "trl"),
+        output_dir=str(cache.home() / "trl"),
         use_cpu=lm.device.type == "cpu",
         bf16=False,
         gradient_checkpointing=False,

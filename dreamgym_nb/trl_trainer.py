@@ -8,7 +8,6 @@ updates are TRL's.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import torch
 
+from dreamgym_nb import cache
 from dreamgym_nb.heap import hand_back
 from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.training import FitHistory, Sample, collate
@@ -62,7 +62,7 @@ def plan_of(lengths: Sequence[int], s: Settings) -> list[int]:
 def arguments(lm: LanguageModel, s: Settings) -> dict[str, Any]:
     """What both trainers are told: on the model's device, in full precision, nothing saved."""
     return {
-        "output_dir": os.path.join(os.path.expanduser("~"), ".cache", "dreamgym", "trl"),
+        "output_dir": str(cache.home() / "trl"),
         "use_cpu": lm.device.type == "cpu",
         "bf16": False,
         "gradient_checkpointing": False,

@@ -102,6 +102,15 @@ def test_too_little_memory_or_disk_is_missing(machine, monkeypatch):
     assert one("memory").found == "1.4 GB free"
 
 
+def test_what_lessons_have_kept_is_told(machine, monkeypatch, tmp_path):
+    monkeypatch.setenv("DREAMGYM_CACHE", str(tmp_path))
+    before = one("kept trainings")
+    assert before.status == doctor.OPTIONAL and before.action.endswith("dreamgym warm.")
+    for name in ("agent-start-1", "experience-model-2", ".draft"):
+        (tmp_path / "course" / name).mkdir(parents=True)
+    assert one("kept trainings") == doctor.Check("kept trainings", f"2 in {tmp_path / 'course'}")
+
+
 def test_the_largest_lesson_fits_where_memory_is_ok(machine, monkeypatch):
     peaks = [c["lesson"]["peak_mb"] for c in ledger.read(ROOT / ledger.RECORDS).values()]
     assert max(peaks) * 1e6 <= doctor.MEMORY_BYTES

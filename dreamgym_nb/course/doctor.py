@@ -13,6 +13,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from .. import cache
 from .machine import available_cpus, available_memory
 
 PACKAGE = "dreamgym_nb"
@@ -48,6 +49,7 @@ def check() -> list[Check]:
         _memory(),
         _processors(),
         _disk(),
+        _kept(),
         _gpu(),
         _data(),
         _chromium(),
@@ -150,6 +152,15 @@ def _disk() -> Check:
         return Check("disk", found)
     action = f"Recorded runs and pages need {DISK_BYTES / 1e9:.1f} GB: free some space."
     return Check("disk", found, MISSING, action)
+
+
+def _kept() -> Check:
+    folder = cache.home() / "course"
+    n = sum(p.is_dir() for p in folder.glob("[!.]*"))
+    if n:
+        return Check("kept trainings", f"{n} in {folder}")
+    action = "A lesson's first run trains what it needs; to have it beforehand: dreamgym warm."
+    return Check("kept trainings", "none", OPTIONAL, action)
 
 
 def _gpu() -> Check:

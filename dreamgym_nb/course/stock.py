@@ -21,13 +21,14 @@ from typing import Any
 
 from safetensors.torch import load_model, save_model
 
+from .. import cache
 from ..agent import imitate
 from ..backbone import load_backbone
 from ..baselines import DPOHistory
 from ..errors import UserError
 from ..experience import Trajectory, transitions_of
 from ..experience_model import ExperienceModel
-from ..experiments.store import Stages, cache_folder
+from ..experiments.store import Stages
 from ..grpo import IterationRecord, RLHistory
 from ..hindsight import relabel
 from ..language_model import LanguageModel
@@ -236,8 +237,8 @@ def agent_key(log: list[Trajectory], recipe: Preparation) -> dict[str, Any]:
 
 
 def folder() -> Path:
-    """Where it all lies: `course` in the package's cache, see `DREAMGYM_CACHE`."""
-    return cache_folder().parent / "course"
+    """Where it all lies: `course` in the package's cache, see `cache.home`."""
+    return cache.home() / "course"
 
 
 def clear() -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import platform
 import shutil
 import tempfile
@@ -23,6 +22,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from dreamgym_nb import cache
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import atomic_write
 from dreamgym_nb.experiments.grid import FULL, METHODS, VARIANTS, Run
@@ -35,9 +35,8 @@ Record = dict[str, Any]
 
 
 def cache_folder() -> Path:
-    """Where stages lie: ``DREAMGYM_CACHE``, else ``~/.cache/dreamgym``; in ``experiments``."""
-    named = os.environ.get("DREAMGYM_CACHE", "").strip()
-    return (Path(named) if named else Path.home() / ".cache" / "dreamgym") / "experiments"
+    """Where stages lie: ``experiments`` in the package's cache."""
+    return cache.home() / "experiments"
 
 
 def machine(threads: int) -> dict[str, Any]:
