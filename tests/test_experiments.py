@@ -106,6 +106,8 @@ def test_every_world_gets_its_seeds_and_a_choice_can_be_made():
     assert len(runs) == 11 * (5 + 3 + 3)
     some = grid.select(["table1"], ["web"], ["sft", "dpo"], [7])
     assert some == [Run("web", "sft", 7), Run("web", "dpo", 7)]
+    one = grid.select(["table2"], ["shop"], ["grpo_dream+no_replay"], [1])
+    assert one == [Run("shop", "grpo_dream", 1, "no_replay")]
 
 
 def test_what_others_build_on_comes_first():

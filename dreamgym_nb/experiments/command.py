@@ -44,7 +44,11 @@ def parser() -> argparse.ArgumentParser:
         help=f"{', '.join(TABLES)}, all; or {REPORT}: only write what the records say",
     )
     made.add_argument("--worlds", default="", help=f"some of {','.join(SEEDS)} (all)")
-    made.add_argument("--methods", default="", help=f"some of {','.join(NAMES)} (all)")
+    made.add_argument(
+        "--methods",
+        default="",
+        help=f"some of {','.join(NAMES)}, or one with its variant as --list shows it (all)",
+    )
     made.add_argument("--seeds", default="", help="such as 0-4 or 0,2 (those of the world)")
     made.add_argument("--jobs", type=int, help="processes at once (as many as there is room for)")
     made.add_argument("--threads", type=int, default=1, help="threads of each process (1)")

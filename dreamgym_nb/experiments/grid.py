@@ -130,13 +130,15 @@ class Table:
 
         Args:
             worlds: only these; all when empty.
-            methods: only these; all when empty.
+            methods: only these, or methods with their variant (`Run.name`); all when empty.
         """
         for method, variant in self.rows:
             for world in self.worlds:
-                if (not worlds or world in worlds) and (not methods or method in methods):
-                    for seed in range(SEEDS[world]):
-                        yield Run(world, method, seed, variant)
+                for seed in range(SEEDS[world]):
+                    run = Run(world, method, seed, variant)
+                    wanted = not methods or method in methods or run.name in methods
+                    if wanted and (not worlds or world in worlds):
+                        yield run
 
 
 def _dream(*variants: str) -> tuple[tuple[str, str], ...]:
@@ -211,17 +213,18 @@ def select(
     Args:
         names: of tables; ``"all"`` stands for all of them.
         worlds: only these; all when empty.
-        methods: only these; all when empty.
+        methods: only these, or methods with their variant (`Run.name`); all when empty.
         seeds: these instead of those in `SEEDS`.
 
     Raises:
         UserError: an unknown name, or nothing is left.
     """
     names = list(TABLES) if "all" in names else list(names)
+    variants = (run.name for name in names if name in TABLES for run in TABLES[name].runs())
     for kind, given, known in (
         ("table", names, (*TABLES, "all")),
         ("world", worlds, SEEDS),
-        ("method", methods, METHODS),
+        ("method", methods, dict.fromkeys((*METHODS, *variants))),
     ):
         for name in given:
             if name not in known:
