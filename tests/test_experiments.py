@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -202,7 +203,9 @@ def test_a_record_says_what_it_was_and_holds_plain_values(records, go):
     assert record["exam"]["real"]["success"] == pytest.approx(0.3)
     assert (record["schema"], record["version"]) == (store.SCHEMA, store.VERSION)
     assert {"date", "settings", "minutes_this_run"} <= set(record)
-    assert {"python", "torch", "threads"} <= set(record["machine"])
+    assert {"processor", "python", "torch", "threads"} <= set(record["machine"])
+    if (Path(__file__).parents[1] / ".git").exists():
+        assert re.fullmatch(r"[0-9a-f]{12}\+?", record["machine"]["commit"])
     records.save(RUNS[1], {"x": float("nan"), "y": (1, 2)})
     text = records.path(RUNS[1]).read_text()
     assert "NaN" not in text and json.loads(text)["y"] == [1, 2]

@@ -25,7 +25,7 @@ import psutil
 
 from ..errors import UserError
 from ..experience import Task, atomic_write
-from .machine import available_cpus
+from .machine import available_cpus, processor
 
 if TYPE_CHECKING:
     from ..worlds import World
@@ -124,22 +124,12 @@ def _cpu_seconds() -> float:
 def machine() -> dict[str, object]:
     """Return the facts of this machine that decide how fast it is, and how busy it was."""
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cpus": available_cpus(),
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "python": ".".join(map(str, sys.version_info[:3])),
         "system": platform.system(),
     }
-
-
-def _processor() -> str:
-    """Return the processor's name, or its kind where the system does not tell the name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def save(costs: Sequence[StepCost], path: Path = RECORD, **facts: object) -> Path:

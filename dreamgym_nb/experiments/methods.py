@@ -112,6 +112,7 @@ def transfer(ctx: Context) -> dict[str, Any]:
 def _head(ready: Ready, told: Stage) -> dict[str, Any]:
     return {
         "start": {k: told.info[k] for k in ("real", "dream")},
+        "backbone": ready.key["backbone"],
         "fidelity": ready.info["fidelity"],
         "parameters": ready.info["parameters"],
     }
@@ -128,6 +129,8 @@ def _record(ctx: Context, ready: Ready, plan: Plan, done: list[Stage]) -> dict[s
         "cpu_seconds": _worked(ready, done),
     }
     for stage in done:
+        if "updates" in stage.info:  # of imitation; RL's stand in its history
+            body.setdefault("updates", {})[_name(stage)] = stage.info["updates"]
         if "curriculum" in stage.info:
             body["curriculum"] = stage.info["curriculum"]
     curves = {_name(s): s.info for s in done if "curve" in s.info}

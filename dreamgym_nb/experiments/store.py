@@ -8,11 +8,13 @@ Both are written as a whole or not at all.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
 import platform
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from typing import Any
 from filelock import FileLock
 
 from dreamgym_nb import cache
+from dreamgym_nb.course.machine import processor
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import atomic_write
 from dreamgym_nb.experiments.grid import FULL, METHODS, VARIANTS, Run
@@ -40,12 +43,26 @@ def cache_folder() -> Path:
 
 
 def machine(threads: int) -> dict[str, Any]:
-    """On what a number was measured: Python, packages, threads of the process."""
+    """On what a number was measured: processor, Python, packages, this code, threads."""
     return {
+        "processor": processor(),
         "python": platform.python_version(),
         "threads": threads,
+        **({"commit": code} if (code := commit()) else {}),
         **{name: metadata.version(name) for name in ("dreamgym_nb", *PACKAGES) if _there(name)},
     }
+
+
+def commit() -> str:
+    """The commit of this package, with ``+`` where its files differ; empty outside a clone."""
+    package = Path(__file__).resolve().parents[1]
+    git = shutil.which("git")
+    if not git or not (package.parent / ".git").exists():
+        return ""
+    ask = functools.partial(subprocess.run, cwd=package, capture_output=True, text=True)
+    head = ask([git, "rev-parse", "--short=12", "HEAD"], check=False)
+    changed = ask([git, "diff", "--quiet", "HEAD", "--", "."], check=False).returncode
+    return head.stdout.strip() + "+" * bool(head.stdout and changed)
 
 
 def _there(name: str) -> bool:
