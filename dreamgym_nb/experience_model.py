@@ -163,12 +163,13 @@ class ExperienceModel:
         seed: int = 0,
         hidden: Callable[[str, str], bool] | None = None,
     ) -> list[Transition]:
-        """Leave out most of what can be answered by copying the memory, or by nothing.
+        """Leave out most of what can be answered by copying the first memory, or by nothing.
 
         Most of a log is routine.  What a dream gets wrong is the rest: actions
         that fail where a memory says that they work, ends to be judged (whether
         or not they are the end), pages that no memory shows.  What was hidden
-        can only be guessed: its loss stays high, and would drown theirs.
+        can only be guessed: its loss stays high, and would drown theirs.  Without
+        memories (k = 0) nothing can be copied, and only what was hidden may go.
 
         Args:
             transitions: real ones.
@@ -179,7 +180,8 @@ class ExperienceModel:
         """
         hidden = hidden or (lambda state, action: False)
         pairs = [(t.state, t.action) for t in transitions]
-        found = self.buffer.retrieve(pairs, 1, [t.trajectory for t in transitions])
+        k = min(1, self.format.memories)
+        found = self.buffer.retrieve(pairs, k, [t.trajectory for t in transitions])
         lucky = np.random.default_rng(seed).random(len(transitions)) < easy
         return [
             t

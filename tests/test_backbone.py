@@ -11,6 +11,7 @@ from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import transitions_of
 from dreamgym_nb.experience_model import ExperienceModel
 from dreamgym_nb.language_model import LanguageModel
+from dreamgym_nb.prompts import Format
 from dreamgym_nb.replay_buffer import ReplayBuffer
 from dreamgym_nb.worlds import WORLDS, collect_log, make_world
 
@@ -115,6 +116,8 @@ def test_easy_samples_are_left_out_and_failures_and_purchases_kept():
     assert 0 < len(kept) < len(transitions)
     assert [t for t in kept if t.failed or t.terminated] == must
     assert model.without_easy(transitions, easy=1.0) == transitions
+    forgetful = ExperienceModel(model.lm, model.buffer, Format(memories=0))
+    assert forgetful.without_easy(transitions, easy=0.0) == transitions, "it can copy nothing"
 
 
 def test_a_missing_backbone_gets_a_sentence(tmp_path):
