@@ -3,7 +3,10 @@
 import pytest
 
 from dreamgym_nb.experiments import claims
-from dreamgym_nb.experiments.claims import (
+from dreamgym_nb.experiments.claims import ledger, overview
+from dreamgym_nb.experiments.compare import Comparison, Recorded
+from dreamgym_nb.experiments.grid import SEEDS, Run
+from dreamgym_nb.experiments.verdicts import (
     AGAINST,
     FAILS,
     HOLDS,
@@ -11,26 +14,24 @@ from dreamgym_nb.experiments.claims import (
     NOT_RUN,
     UNTESTABLE,
     judge,
-    ledger,
 )
-from dreamgym_nb.experiments.compare import Comparison, Recorded
-from dreamgym_nb.experiments.grid import SEEDS, Run
 
 COSTS = [
-    {"world": "web", "front": "text", "steps": 100, "seconds": 0.1},
-    {"world": "web", "front": "Chromium", "steps": 100, "seconds": 160.1},
+    {"world": "web", "front": "text", "steps": 100, "seconds": 9.0, "cpu_seconds": 0.1},
+    {"world": "web", "front": "Chromium", "steps": 100, "seconds": 500.0, "cpu_seconds": 160.1},
 ]
 NOISE = (0.0, 0.01, -0.01, 0.005, -0.005)
 
 
 def body(success, real=0, start=0.2, offline=13_000, seconds=100.0, **more):
     return {
-        "settings": {},
+        "settings": {"here": {"scale": {"grpo": {"minibatches": 2}}}},
         "exam": {"real": {"success": success}},
         "start": {"real": {"success": start}},
         "fidelity": {"valid": success, "invalid": success},
         "transitions": {"offline": offline, "real": real, "dreamed": 10_000},
-        "seconds": {"grpo_dream": seconds, "grpo_real": seconds},
+        "cpu_seconds": {"prepared": 100.0, "grpo_dream": seconds, "grpo_real": 100.0},
+        "history": {"grpo_real": [{}] * 3},
         **more,
     }
 
@@ -84,7 +85,7 @@ def test_what_cannot_be_told_apart_or_is_not_there_gets_its_own_verdict():
     assert judge(floor, 0.0, floor=0.0).verdict == HOLDS
     assert judge(None, 0.0).verdict == NOT_RUN
     some = judge(Comparison((0, 1), 1.0, 1.0, 1.0, 1.0, 1.0, "ratio"), 0.9, planned=5)
-    assert "so far 2 of 5 seeds" in some.numbers
+    assert "so far seeds 0, 1 of 5" in some.numbers
 
 
 # ---- the claims -----------------------------------------------------------------------------
@@ -111,7 +112,7 @@ def test_every_claim_names_its_test_and_the_paper_has_its_numbers():
     assert len({(c.text, c.world) for c in found}) == len(found)
     matches = [c for c in found if c.text.startswith("GRPO in the dream matches")]
     assert [c.world for c in matches] == list(SEEDS)
-    assert matches[0].paper == "WebShop: 0.95 / 0.98 / 1.03" and matches[0].target
+    assert matches[0].paper == "WebShop: 0.95 / 0.98 / 1.03" and matches[0].reading
 
 
 @pytest.mark.parametrize(
@@ -150,6 +151,9 @@ def test_s2r_must_be_better_and_stay_within_a_tenth(s2r, taken, said):
     )
     told = verdict(records, "GRPO after a dream (S2R) is over 40% better", "shop")
     assert told.verdict == said and f"{taken / 25_000:.1%} of the real" in told.numbers
+    with_log = (taken + 13_000) / (25_000 + 13_000)
+    assert f"{with_log:.0%} with the log" in told.numbers
+    assert "S2R's budget: at most 6 updates" in told.numbers, "three iterations of two minibatches"
     del records[Run("shop", "grpo_real", 0)], records[Run("shop", "grpo_real", 1)]
     fewer = {r: b for r, b in records.items() if r.method != "grpo_real"}
     assert verdict(fewer, "GRPO after a dream (S2R) is over 40% better", "shop").verdict == NOT_RUN
@@ -172,7 +176,7 @@ def test_the_smallest_log_of_the_papers_size_is_taken():
         | seeds("shop", "grpo_dream", 0.1, "log_1000", offline=7_000)
     )
     told = verdict(records, "useful with 2K to 10K")
-    assert told.verdict == HOLDS and "3,500 ± 0 transitions" in told.numbers
+    assert told.verdict == HOLDS and "3,500 transitions" in told.numbers
     few = {run: b for run, b in records.items() if run.variant == "log_125"}
     assert verdict(few, "useful with 2K to 10K").verdict == NOT_RUN
 
@@ -205,15 +209,40 @@ def test_transfer_is_what_the_dream_adds_elsewhere(before, after, carries, does_
 
 @pytest.mark.parametrize(("seconds", "said"), [(3_000.0, HOLDS), (9_000.0, FAILS)])
 def test_a_dreamed_step_is_weighed_against_one_in_a_browser(seconds, said):
-    # 10,000 dreamed transitions; a real one takes 100 / 2,000 = 0.05 s and 1.6 s in Chromium,
-    # so a third of it is 0.55 s.
+    # 10,000 dreamed transitions, the training before them 100 s; a real one takes 100 / 2,000 =
+    # 0.05 s and 1.6 s in Chromium, so a third of it is 0.55 s.
     records = seeds("web", "grpo_dream", 0.5, seconds=seconds) | seeds(
         "web", "grpo_real", 0.5, real=2_000
     )
     told = verdict(records, "third to a fifth")
     assert told.verdict == said and "1.60 of them Chromium's" in told.numbers
+    whole = (seconds + 100) / 10_000
+    assert f"costs {whole / 0.05:.1f} times as much" in told.numbers
+    assert told.value == f"{whole / 1.65:.2f}"
     assert verdict(records, "third to a fifth", costs=COSTS[:1]).verdict == NOT_RUN
 
 
 def test_what_nothing_here_measures_says_so():
     assert verdict({}, "Judges find").verdict == UNTESTABLE
+
+
+def test_the_overview_has_a_cell_for_each_world_and_a_sign_for_each_verdict():
+    records = seeds("shop", "grpo_dream", 0.6) | seeds("shop", "grpo_real", 0.6)
+    records |= seeds("house", "grpo_dream", 0.3) | seeds("house", "grpo_real", 0.6)
+    page = overview(claims.judged(Recorded(records), COSTS))
+    (row,) = [line for line in page.splitlines() if "in the dream matches" in line]
+    assert row.endswith("| ✓ 1.00 | ✗ 0.50 | – |")
+    assert "over 40%" not in page, "what is not run in any world is no line"
+
+
+def test_imitation_is_held_against_the_best_of_both_as_the_paper_would_have_it():
+    (claim,) = [
+        c
+        for c in claims.claims()
+        if "S2R) is better than im" in c.text and "GRPO" in c.text and c.world == "shop"
+    ]
+    # The paper's S2R over the better of its SFT and DPO: 70.5 / 35.9, 75 / 35.1, 72.1 / 34.8.
+    assert claim.paper == "WebShop: 1.96 / 2.14 / 2.07"
+    records = seeds("shop", "grpo_s2r", 0.6) | seeds("shop", "sft", 0.5) | seeds("shop", "dpo", 0.7)
+    told = claim.test(Recorded(records), COSTS)
+    assert told.verdict == FAILS and "the best of them is DPO" in told.numbers

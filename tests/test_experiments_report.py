@@ -91,6 +91,7 @@ def test_a_mean_has_students_interval_and_one_seed_has_none():
     assert mean_text([0.5, 0.6, 0.7]) == "0.60 ± 0.25"
     assert mean_text([0.5]) == "0.50" and mean_text([]) == "–"
     assert mean_text([1000, 3000], ",.0f") == "2,000 ± 12,706"
+    assert mean_text([7, 7, 7], ".0f") == "7", "what never varies has none"
 
 
 def test_fieller_gives_the_ratios_that_a_paired_t_test_allows():
@@ -136,23 +137,26 @@ def test_table_1_counts_every_transition_and_leaves_exams_out_of_the_minutes(rec
     found = rows(tables.table_1(recorded, "shop"))
     dream = found["GRPO, dream"]
     assert dream["success"] == "0.60 ± 0.25" and dream["seeds"] == "3"
-    assert dream["offline real"] == "13,000 ± 0" and dream["real in RL"] == "0 ± 0"
-    assert dream["dreamed"] == "17,000 ± 0" and dream["minutes"] == "7.0 ± 0.0"
+    assert dream["offline real"] == "13,000" and dream["real in RL"] == "0"
+    assert dream["dreamed"] == "17,000" and dream["minutes"] == "7.0"
     assert dream["paper: WebShop, %"] == "59.3 / 63.9 / 68.3" and dream["paper: real"] == "0"
-    assert found["SFT"]["success"] == found["SFT"]["seeds"] == "–", "not run, not invented"
+    assert "SFT" not in found, "not run, not invented"
     assert found["GRPO, real"]["success"] == "0.80"
-    assert found["start (short imitation)"]["paper: WebShop, %"] == "–"
-    assert rows(tables.overview_1(recorded))["GRPO, dream"]["house"] == "–"
+    overview = rows(tables.overview_1(recorded))
+    assert overview["GRPO, dream"]["house"] == "–" and overview["SFT"]["shop"] == "–"
+    assert tables.highest_1(recorded) == "The highest mean has GRPO, real in the shop (0.80)."
+    assert tables.highest_1(Recorded({})) == ""
 
 
-def test_a_table_of_variants_has_a_row_for_each_and_dashes_for_what_was_not_measured(recorded):
+def test_a_table_of_variants_has_a_row_for_each_that_is_run(recorded):
     found = rows(tables.variants(recorded, "table2", "shop"))
     assert found["full"]["success"] == "0.60 ± 0.25"
     assert found["without replay (k = 0)"]["success"] == "0.50 ± 0.25"
     assert found["without replay (k = 0)"]["paper: WebShop, %"] == "59.2"
-    assert found["full"]["paid in vain"] == "–" and found["without history"]["seeds"] == "–"
+    assert found["full"]["paid in vain"] == "n/a", "run, but there was nothing to count"
+    assert "without history" not in found
     logs = rows(tables.variants(recorded, "log", "shop"))
-    assert logs["log_episodes = 250"]["offline real"] == "1,700 ± 0"
+    assert logs["log of 250 episodes"]["offline real"] == "1,700"
     assert "paper" not in tables.variants(recorded, "log", "shop")
     assert "paper" not in tables.variants(recorded, "table2", "house"), "it has no such row"
 
@@ -178,22 +182,63 @@ def test_reaching_a_goal_counts_real_steps_and_all_seconds(recorded):
     assert "SFT" not in table
 
 
+def test_a_goal_is_reached_where_success_stays_there():
+    curve = line((0, 0, 0.2), (10, 1, 0.6), (20, 2, 0.4), (30, 3, 0.6), (40, 4, 0.7))
+    assert tables.reached({"curve": {"grpo_real": curve}}, 0.5) == (30, 3), "no lucky look"
+    assert tables.reached({"curve": {"grpo_real": curve[:3]}}, 0.5) is None, "the exam fell below"
+    there = line((0, 0, 0.2), (10, 1, 0.6))
+    then = {"curve": {"grpo_dream": there, "grpo_s2r": line((0, 0, 0.6), (5, 1, 0.4))}}
+    assert tables.reached(then, 0.5) is None, "practice undid it"
+
+
+def test_a_median_tells_from_where_to_where_its_seeds_lie(folder):
+    records = Records(folder / "runs")
+    for seed, n in ((1, 300), (2, 900)):
+        curve = {"grpo_real": line((0, 0, 0.2), (n, n / 10, 0.8))}
+        records.save(Run("shop", "grpo_real", seed), made(0.8, real=n, curve=curve))
+    found = rows(tables.to_reach(Recorded(records.all()), "shop", 0.7, chromium=None))
+    assert found["GRPO, real"]["real transitions in RL"] == "900 (300 to 1,000)"
+    assert found["GRPO, real"]["minutes of RL"] == "1.5 (0.5 to 2.0)"
+
+
+def test_what_the_dream_believes_stands_beside_what_is(recorded):
+    found = rows(tables.beliefs(recorded))["shop"]
+    assert found["start, in the dream"] == found["start, real"] == "0.20"
+    assert found["after GRPO in the dream, in the dream"] == "0.70 ± 0.25"
+    assert found["after GRPO in the dream, real"] == "0.60 ± 0.25"
+    assert found["paid in vain"] == "n/a" and "house" not in rows(tables.beliefs(recorded))
+
+
+def test_the_backbones_schooling_is_told():
+    found = rows(tables.backbones())
+    assert list(found) == ["shop", "house", "web"]
+    assert found["shop"]["episodes there"] == f"{32 * 400 * 3:,}"
+
+
 def test_time_of_the_processor_goes_before_that_of_the_clock():
     record = made(0.5, dreamed=100, cpu_seconds={"prepared": 30.0, "grpo_dream": 60.0})
     assert tables.minutes(record) == 1.5 and tables.minutes(made(0.5)) == 7.0
     assert tables.per_transition("dreamed", "grpo_dream")(record) == 0.6
+    assert tables.per_transition("dreamed", *tables.WHOLE_DREAM)(record) == 0.9
+    assert tables.per_transition("dreamed", "grpo_dream")(made(0.5, dreamed=9)) is None
+    assert tables.per_transition("real", "grpo_dream")(record) is None
     assert tables.minutes(record | {"cpu_seconds": {"prepared": None, "a": 1.0}}) == 7.0
     for point in (curve := line((0, 9.0, 0.1), (10, 90.0, 0.9))):
         point["cpu_seconds"] = point["seconds"] / 3
     assert tables.reached({"curve": {"grpo_real": curve}}, 0.5) == (10, 30.0)
 
 
-def test_a_transition_costs_what_its_stage_took(recorded):
-    costs = [{"world": "shop", "front": "text", "steps": 100, "seconds": 0.5}]
-    found = rows(tables.cost(recorded, costs))["shop"]
-    assert found["a step of the simulator"] == "0.0050" and found["a step in real Chromium"] == "–"
-    assert found["GRPO, real, all in all"] == "0.2400"
-    assert found["GRPO, dream, all in all"] == f"{120 / 17_000:.4f} ± 0.0000"
+def test_a_transition_costs_what_its_stages_worked(folder):
+    records = Records(folder / "runs")
+    worked = {"prepared": 34.0, "grpo_dream": 170.0}
+    for seed in range(2):
+        body = made(0.5, dreamed=17_000, cpu_seconds=worked)
+        records.save(Run("web", "grpo_dream", seed), body)
+    costs = [{"world": "web", "front": "text", "steps": 100, "seconds": 9.0, "cpu_seconds": 0.5}]
+    found = rows(tables.cost(Recorded(records.all()), costs))["web"]
+    assert found["a step of our simulator"] == "0.0050" and found["a step in real Chromium"] == "–"
+    assert found["GRPO, dream"] == "0.0100" and found["GRPO, real"] == "–"
+    assert found["GRPO, dream, with its step A"] == "0.0120"
 
 
 def test_the_papers_numbers_are_whole():
@@ -208,11 +253,12 @@ def test_the_papers_numbers_are_whole():
 # ---- figures and pages ----------------------------------------------------------------------
 
 
-def test_curves_end_where_the_shortest_seed_does():
-    one = {"curve": {"a": line((0, 0, 0.1), (10, 1, 0.3), (20, 2, 0.5))}}
-    two = {"curve": {"a": line((0, 0, 0.2), (14, 1, 0.4))}}
+def test_curves_end_in_every_seeds_exam():
+    one = {"curve": {"a": line((0, 0, 0.1), (10, 1, 0.3), (20, 2, 0.35), (26, 3, 0.5))}}
+    two = {"curve": {"a": line((0, 0, 0.2), (14, 1, 0.4), (24, 2, 0.6))}}
     x, ys = figures.points([one, two], "a")
-    assert x.tolist() == [0, 12] and ys.tolist() == [[0.1, 0.3], [0.2, 0.4]]
+    assert x.tolist() == [0, 12, 25], "a look that only one of them had is left out"
+    assert ys.tolist() == [[0.1, 0.3, 0.5], [0.2, 0.4, 0.6]]
 
 
 def test_the_report_is_made_of_records_only_and_the_same_each_time(folder, monkeypatch):
@@ -228,7 +274,10 @@ def test_the_report_is_made_of_records_only_and_the_same_each_time(folder, monke
     )
     for name in ("real_transitions_shop", "sweep_log"):
         assert page.count(f"](figures/{name}.svg)") == 1
-    assert "250: success 0.40 ± 0.00 (3 seeds)" in page, "the numbers stand in the alt text"
+    assert "250: success 0.40 (3 seeds)" in page, "the numbers stand in the alt text"
+    assert "GRPO, real 0.80 after 1,000 real steps" in page
+    assert "GRPO, dream 0.60 ± 0.25 without any" in page
+    assert "- How many memories the experience model reads: `dreamgym results memories`" in page
     assert "To reach a success of 0.72, 90% of what GRPO, real reaches (0.80)" in page
     before = {p.name: p.read_bytes() for p in (folder / "figures").glob("*.svg")}
     monkeypatch.setattr(figures, "FORMATS", ("svg",))
@@ -242,6 +291,7 @@ def test_a_report_of_nothing_is_all_dashes(tmp_path):
     page = (tmp_path / "TABLES.md").read_text(encoding="utf-8")
     assert "No run is recorded yet." in page and "![" not in page
     assert not any(c.isdigit() for c in rows(tables.overview_1(Recorded({})))["SFT"].values())
+    assert "`dreamgym results table2`" in page.split("## Not yet run")[1]
 
 
 # ---- the command ----------------------------------------------------------------------------

@@ -63,13 +63,13 @@ class Recorded:
 
 
 def mean_text(values: Iterable[float], form: str = ".2f") -> str:
-    """A mean with its 95% t-interval as text; "–" for none, no interval for one."""
+    """A mean with its 95% t-interval as text; "–" for none, no interval for one or equal ones."""
     values = list(values)
     if not values:
         return "–"
     mean, half = mean_and_interval(values)
     text = format(float(mean), form)
-    if math.isnan(half):
+    if len(set(values)) == 1:
         return text
     return f"{text} ± {format(float(half), form.replace('+', ''))}"
 
@@ -100,10 +100,12 @@ class Comparison:
         if not (math.isfinite(self.low) and math.isfinite(self.high)):
             interval = "no bounds: the divisor is too near to 0"
         sign = "/" if self.kind == "ratio" else "−"
-        return (
-            f"{self.a:.3f} {sign} {self.b:.3f} = {format(self.value, form)} "
-            f"({interval}; seeds {', '.join(map(str, self.seeds))})"
-        )
+        return f"{_three(self.a)} {sign} {_three(self.b)} = {format(self.value, form)} ({interval})"
+
+
+def _three(value: float) -> str:
+    """A share with three digits after the point, something smaller with two that count."""
+    return f"{value:.3f}" if abs(value) >= 0.1 or not value else f"{value:#.2g}"
 
 
 def ratio(a: Mapping[int, float], b: Mapping[int, float]) -> Comparison | None:

@@ -58,7 +58,7 @@ def write_figures(recorded: Recorded, folder: Path) -> list[Picture]:
         from matplotlib.figure import Figure
 
         for world in SEEDS:
-            made += _drawn(folder, _curves(recorded, world, Figure(figsize=(7.0, 4.2))))
+            made += _drawn(folder, _curves(recorded, world, Figure(figsize=(9.5, 4.0))))
         for name, table in TABLES.items():
             if table.axis:
                 figure = Figure(figsize=(9.0, 3.8))
@@ -92,37 +92,62 @@ _LINES = (
     ("grpo_real_small", "grpo_small"),
     ("ppo_real_small", "ppo_small"),
 )
+_LEVELS = {"dpo": (0, (6, 2)), "grpo_dream": (0, (1, 1)), "start": (0, (4, 2, 1, 2))}
 
 
 def points(records: Sequence[Record], stage: str) -> tuple[np.ndarray, np.ndarray]:
     """The curve of a stage: mean transitions (points,), success (seeds, points).
 
-    Budgets end at a number of transitions, so seeds may have a point more or
-    less; only those that all have are kept.
+    The first and the last point are exams, those between are looks at fewer test tasks.
+    Budgets end at a number of transitions, so seeds may have a look more or less; the first
+    ones are taken, as many as all have.
     """
     curves = [r["curve"][stage] for r in records]
     n = min(len(c) for c in curves)
-    x = np.array([[p["transitions"] for p in c[:n]] for c in curves], float).mean(axis=0)
-    return x, np.array([[p["success"] for p in c[:n]] for c in curves])
+    same = [[*c[: n - 1], c[-1]] for c in curves]
+    x = np.array([[p["transitions"] for p in c] for c in same], float).mean(axis=0)
+    return x, np.array([[p["success"] for p in c] for c in same])
 
 
 def _curves(recorded: Recorded, world: str, figure: Figure) -> tuple[Figure, Picture] | None:
-    axes, told = figure.subplots(), []
+    """All budgets on the right, the small one alone on the left."""
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 3))
+    told, small = [], 0.0
     for index, (method, stage) in enumerate(_LINES):
         records = list(recorded.seeds(world, method).values())
         if not records:
             continue
         x, ys = points(records, stage)
-        for y in ys:
-            axes.plot(x, y, color=line_style(index)["color"], linewidth=0.6, alpha=0.5)
-        curve_with_interval(axes, x, ys, METHODS[method], index)
-        told.append(f"{METHODS[method]}: {mean_text(ys[:, -1])} after {x[-1]:,.0f} real steps")
+        short = not method.endswith("_real")
+        small = max(small, x[-1]) if short else small
+        for axes in (left, right) if short else (right,):
+            for y in ys:
+                axes.plot(x, y, color=line_style(index)["color"], linewidth=0.6, alpha=0.4)
+            curve_with_interval(axes, x, ys, METHODS[method], index)
+        told.append(f"{METHODS[method]} {mean_text(ys[:, -1])} after {x[-1]:,.0f} real steps")
     if not told:
         return None
-    axes.set(xlabel="real transitions in RL", ylabel="success on test tasks", ylim=(0, 1))
-    axes.legend(fontsize=9)
-    title = f"Success against real transitions, the {world}, to the last look that all seeds have"
+    told += _beside(recorded, world, (left, right))
+    left.set(xlabel="real transitions in RL, small budget", ylabel="success on test tasks")
+    right.set(xlabel="real transitions in RL", ylim=(0, None))
+    left.set_xlim(0, 1.04 * small or None)
+    figure.legend(*right.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+    title = f"Success against real transitions, the {world}"
     return figure, Picture(f"real_transitions_{world}", title, f"{title}. {'; '.join(told)}.")
+
+
+def _beside(recorded: Recorded, world: str, panels: Sequence[Axes]) -> list[str]:
+    """Levels that took no real step of RL, as lines across the panels."""
+    told = []
+    for method, dashes in _LEVELS.items():
+        values = list(recorded.values(world, method).values())
+        if values:
+            mean = float(np.mean(values))
+            for axes in panels:
+                axes.axhline(mean, color="0.35", linewidth=1, linestyle=dashes)
+            panels[-1].plot([], [], color="0.35", linestyle=dashes, label=METHODS[method])
+            told.append(f"{METHODS[method]} {mean_text(values)} without any")
+    return told
 
 
 # ---- sweeps and ablations -------------------------------------------------------------------

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from statistics import median
 from typing import Any
 
+from dreamgym_nb.backbone import SHIPPED
 from dreamgym_nb.experiments import paper
 from dreamgym_nb.experiments.compare import Measure, Recorded, mean_text, success
 from dreamgym_nb.experiments.grid import METHODS, SEEDS, TABLES, VARIANTS
 from dreamgym_nb.experiments.store import Record
 
-DASH = "–"
+DASH, NOTHING = "–", "n/a"  # not run; run, but there was nothing to count
 TEXT, CHROMIUM = "text", "Chromium"  # as `course.costs` names them
 
 LABELS = {
@@ -25,6 +28,9 @@ LABELS = {
     "large": "larger backbone",
     "long": "three times as many iterations",
     "after_sft": "begun from SFT",
+    **{f"log_{n}": f"log of {n:,} episodes" for n in (125, 250, 500, 1000)},
+    **{f"lambda_{percent}": f"λ = {percent / 100:g}" for percent in (10, 50, 75)},
+    **{f"k_{k}": f"k = {k}" for k in (2, 4)},
 }
 
 
@@ -72,16 +78,28 @@ def dreamed_success(record: Record) -> float | None:
     return None if told is None else told["success"]
 
 
+FIDELITY = {
+    "valid": "valid",
+    "invalid": "invalid",
+    "reward": "reward",
+    "paid in vain": "false_end",
+    "false success": "false_success",
+}
+"""Columns of the experience model's fidelity, and what records call them."""
+
+
 # ---- the tables -----------------------------------------------------------------------------
 
 
 def table_1(recorded: Recorded, world: str) -> str:
-    """Methods in one world, with what they cost and the paper's row."""
+    """Methods in one world as far as they are run, with what they cost and the paper's row."""
     benchmark = paper.BENCHMARKS[world]
     head = ["method", "success", "seeds", "offline real", "real in RL", "dreamed", "minutes"]
     head += [f"paper: {benchmark}, %", "paper: real"]
     rows = []
     for method, _ in TABLES["table1"].rows:
+        if not recorded.seeds(world, method):
+            continue
 
         def mean(measure: Measure, form: str, method: str = method) -> str:
             return mean_text(recorded.values(world, method, measure=measure).values(), form)
@@ -92,7 +110,7 @@ def table_1(recorded: Recorded, world: str) -> str:
             [
                 METHODS[method],
                 mean(success, ".2f"),
-                str(len(recorded.seeds(world, method)) or DASH),
+                str(len(recorded.seeds(world, method))),
                 mean(counted("offline"), ",.0f"),
                 mean(counted("real"), ",.0f"),
                 mean(counted("dreamed"), ",.0f"),
@@ -104,6 +122,21 @@ def table_1(recorded: Recorded, world: str) -> str:
     return markdown(head, rows)
 
 
+def backbones() -> str:
+    """What the shipped backbones were pre-trained on, once: other worlds of the same kind."""
+    rows = []
+    for world in SEEDS:
+        told = json.loads((SHIPPED / world / "recipe.json").read_text(encoding="utf-8"))
+        parts = told["recipe"]["stages"]
+        worlds = sum(part["catalogues"] for part in parts)
+        episodes = sum(part["catalogues"] * part["episodes"] for part in parts)
+        spent = sum(part["minutes"] for part in told["stages"])
+        cells = (worlds, episodes, told["parameters"], spent)
+        rows.append([world, *(f"{cell:,.0f}" for cell in cells)])
+    head = ["world", "pre-trained on so many other worlds", "episodes there", "parameters"]
+    return markdown([*head, "minutes, of the clock"], rows)
+
+
 def overview_1(recorded: Recorded) -> str:
     """Methods × worlds: success only."""
     rows = [
@@ -113,16 +146,49 @@ def overview_1(recorded: Recorded) -> str:
     return markdown(["method", *SEEDS], rows)
 
 
+def highest_1(recorded: Recorded) -> str:
+    """Which method has the highest mean in each world, and which real RL and imitation have."""
+    told = []
+    for world in SEEDS:
+        means = {
+            METHODS[method]: sum(found.values()) / len(found)
+            for method, _ in TABLES["table1"].rows
+            if (found := recorded.values(world, method))
+        }
+        if means:
+            best = max(means, key=lambda name: means[name])
+            told.append(f"{best} in the {world} ({means[best]:.2f})")
+    return f"The highest mean has {', '.join(told)}." if told else ""
+
+
+def beliefs(recorded: Recorded) -> str:
+    """The dream against reality, by world: what it gets wrong, and what it believes of agents."""
+    rows = []
+    for world in SEEDS:
+        if not recorded.seeds(world, "grpo_dream"):
+            continue
+        cells = [world]
+        for measure, form in (
+            *((measured(name), ".3f") for name in FIDELITY.values()),
+            (lambda r: r["start"]["dream"]["success"], ".2f"),
+            (lambda r: r["start"]["real"]["success"], ".2f"),
+            (dreamed_success, ".2f"),
+            (success, ".2f"),
+        ):
+            found = recorded.values(world, "grpo_dream", measure=measure)
+            cells.append(mean_text(found.values(), form) if found else NOTHING)
+        rows.append(cells)
+    head = ["world", *FIDELITY, "start, in the dream", "start, real"]
+    head += ["after GRPO in the dream, in the dream", "after GRPO in the dream, real"]
+    return markdown(head, rows)
+
+
 def variants(recorded: Recorded, name: str, world: str) -> str:
-    """The rows of a table of variants in one world: success and what the dream gets wrong."""
+    """What is run of a table of variants in one world: success, and what the dream gets wrong."""
     columns: list[tuple[str, Measure, str]] = [
         ("success", success, ".2f"),
         ("in the dream", dreamed_success, ".2f"),
-        ("valid", measured("valid"), ".3f"),
-        ("invalid", measured("invalid"), ".3f"),
-        ("reward", measured("reward"), ".3f"),
-        ("paid in vain", measured("false_end"), ".3f"),
-        ("false success", measured("false_success"), ".3f"),
+        *((title, measured(kind), ".3f") for title, kind in FIDELITY.items()),
         ("parameters", lambda r: r["parameters"], ",.0f"),
         ("offline real", counted("offline"), ",.0f"),
     ]
@@ -131,9 +197,13 @@ def variants(recorded: Recorded, name: str, world: str) -> str:
     head += [f"paper: {paper.BENCHMARKS[world]}, %"] if published else []
     rows = []
     for method, variant in TABLES[name].rows:
-        cells = [label(variant), str(len(recorded.seeds(world, method, variant)) or DASH)]
+        seeds = recorded.seeds(world, method, variant)
+        if not seeds:
+            continue
+        cells = [label(variant), str(len(seeds))]
         for _, measure, form in columns:
-            cells.append(mean_text(recorded.values(world, method, variant, measure).values(), form))
+            found = recorded.values(world, method, variant, measure)
+            cells.append(mean_text(found.values(), form) if found else NOTHING)
         if published:
             cells.append(str(paper.TABLE_2.get(variant, {}).get(world, DASH)))
         rows.append(cells)
@@ -175,59 +245,71 @@ def transfer(recorded: Recorded) -> str:
 # ---- what things cost -----------------------------------------------------------------------
 
 
-def per_transition(kind: str, stage: str) -> Callable[[Record], float | None]:
-    """Seconds of RL, updates included, for each transition of a kind."""
+WHOLE_DREAM = ("prepared", "grpo_dream")
+"""The stages of a dream, the training of the experience model included."""
+
+
+def per_transition(kind: str, *stages: str) -> Callable[[Record], float | None]:
+    """Processor seconds of some stages for each transition of a kind; None if not measured."""
 
     def measure(record: Record) -> float | None:
         n = record["transitions"].get(kind)
-        worked = record.get("cpu_seconds", {}).get(stage)
-        return (worked or record["seconds"][stage]) / n if n else None
+        worked = [record.get("cpu_seconds", {}).get(stage) for stage in stages]
+        return sum(worked) / n if n and None not in worked else None
 
     return measure
 
 
 def real_step(costs: Sequence[dict[str, Any]], world: str, front: str) -> float | None:
-    """Seconds of a real step as `course.costs` recorded it; None if it did not."""
+    """Processor seconds of a real step as `course.costs` recorded it; None if it did not."""
     for cost in costs:
         if (cost["world"], cost["front"]) == (world, front):
-            return cost["seconds"] / cost["steps"]
+            return cost["cpu_seconds"] / cost["steps"]
     return None
 
 
 def cost(recorded: Recorded, costs: Sequence[dict[str, Any]]) -> str:
-    """Seconds for each transition: of the world alone, and of RL with its updates."""
-    head = ["world", "a step of the simulator", "a step in real Chromium"]
-    head += ["GRPO, real, all in all", "GRPO, dream, all in all"]
+    """Processor seconds for each transition: of the world alone, and of RL with its updates."""
+    head = ["world", "a step of our simulator", "a step in real Chromium", "GRPO, real"]
+    head += ["GRPO, dream", "GRPO, dream, with its step A"]
     rows = []
     for world in SEEDS:
         steps = [real_step(costs, world, front) for front in (TEXT, CHROMIUM)]
         rows.append(
             [world]
-            + [DASH if s is None else f"{s:.4f}" for s in steps]
+            + [DASH if s is None else f"{s:#.2g}" for s in steps]
             + [
                 mean_text(
-                    recorded.values(world, m, measure=per_transition(kind, m)).values(), ".4f"
+                    recorded.values(world, s[-1], measure=per_transition(kind, *s)).values(), ".4f"
                 )
-                for m, kind in (("grpo_real", "real"), ("grpo_dream", "dreamed"))
+                for kind, s in (
+                    ("real", ("grpo_real",)),
+                    ("dreamed", ("grpo_dream",)),
+                    ("dreamed", WHOLE_DREAM),
+                )
             ]
         )
     return markdown(head, rows)
 
 
 def reached(record: Record, goal: float) -> tuple[float, float] | None:
-    """Real transitions and seconds of RL until a look saw at least `goal`; None if none did.
+    """Real transitions and seconds of RL until success was at least `goal`, and stayed there.
 
-    Seconds as in `minutes`.
+    Looks see few episodes, so one lucky look is not enough: all that follow, and the exam at the
+    end of the run, must not fall below.  None if that never was so.  Seconds as in `minutes`.
     """
     real = seconds = 0.0
+    found: tuple[float, float] | None = None
     for stage, curve in record.get("curve", {}).items():
         for point in curve:
-            if point["success"] >= goal:
-                taken = 0 if stage.endswith("_dream") else point["transitions"]
-                return real + taken, seconds + _spent(point)
+            taken = 0 if stage.endswith("_dream") else point["transitions"]
+            if point["success"] < goal:
+                found = None
+            elif found is None:
+                found = (real + taken, seconds + _spent(point))
         seconds += _spent(curve[-1])
         real += 0 if stage.endswith("_dream") else curve[-1]["transitions"]
-    return None
+    return found
 
 
 def _spent(point: dict[str, Any]) -> float:
@@ -235,7 +317,7 @@ def _spent(point: dict[str, Any]) -> float:
 
 
 def to_reach(recorded: Recorded, world: str, goal: float, chromium: float | None) -> str:
-    """What each RL method took until it reached a success, where it did."""
+    """What each RL method took until it reached a success, where it did: median and range."""
     head = ["method", "seeds that reached it", "real transitions in RL", "minutes of RL"]
     head += ["minutes, if a real step cost what it does in Chromium"] if chromium else []
     rows = []
@@ -246,9 +328,17 @@ def to_reach(recorded: Recorded, world: str, goal: float, chromium: float | None
             continue
         there = [f for f in found if f is not None]
         cells = [METHODS[method], f"{len(there)} of {len(found)}"]
-        cells += [mean_text([real for real, _ in there], ",.0f")]
-        cells += [mean_text([s / 60 for _, s in there], ".1f")]
+        cells += [_middle([real for real, _ in there], ",.0f")]
+        cells += [_middle([s / 60 for _, s in there], ".1f")]
         if chromium:
-            cells += [mean_text([(s + real * chromium) / 60 for real, s in there], ".1f")]
+            cells += [_middle([(s + real * chromium) / 60 for real, s in there], ".1f")]
         rows.append(cells)
     return markdown(head, rows) if rows else ""
+
+
+def _middle(values: list[float], form: str) -> str:
+    """The median, and from where to where the values lie."""
+    if not values:
+        return DASH
+    middle, low, high = (format(v, form) for v in (median(values), min(values), max(values)))
+    return middle if low == high else f"{middle} ({low} to {high})"

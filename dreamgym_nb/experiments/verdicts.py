@@ -1,0 +1,260 @@
+"""Verdicts: what records say of a comparison and a bound.
+
+A claim holds if the whole 95% interval of its comparison, paired by seed, is on its side of
+the bound; it does not hold if the whole interval is on the other; in between the seeds do
+not decide, and the verdict says which way the mean points.  `claims` says what is compared.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dreamgym_nb.experiments.compare import (
+    Comparison,
+    Recorded,
+    difference,
+    mean_text,
+    ratio,
+    success,
+)
+from dreamgym_nb.experiments.grid import METHODS, SEEDS, TABLES
+from dreamgym_nb.experiments.store import Record
+from dreamgym_nb.experiments.tables import (
+    CHROMIUM,
+    TEXT,
+    WHOLE_DREAM,
+    per_transition,
+    real_step,
+    visit,
+)
+
+HOLDS, FAILS = "holds", "does not hold"
+LEANS, AGAINST = "holds on average, undecided", "does not hold on average, undecided"
+UNTESTABLE, NOT_RUN = "cannot be tested at this scale", "not yet run"
+VERDICTS = (HOLDS, LEANS, AGAINST, FAILS, UNTESTABLE, NOT_RUN)
+
+FLOOR = 0.02
+"""Where both sides succeed less often than this, nothing can be told apart."""
+
+Costs = Sequence[Mapping[str, Any]]
+Test = Callable[[Recorded, Costs], "Verdict"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the records say of a claim.
+
+    Attributes:
+        verdict: one of `VERDICTS`.
+        numbers: both sides, and their comparison with its interval.
+        value: the comparison alone; empty if there is none.
+    """
+
+    verdict: str
+    numbers: str
+    value: str = ""
+
+    def but(self, numbers: str, verdict: str = "") -> Verdict:
+        """The same with more numbers, and perhaps another verdict."""
+        return Verdict(verdict or self.verdict, f"{self.numbers}; {numbers}", self.value)
+
+
+def judge(
+    found: Comparison | None,
+    bound: float,
+    *,
+    below: bool = False,
+    planned: int = 2,
+    floor: float = FLOOR,
+) -> Verdict:
+    """The verdict on "at least `bound`", or with `below` on "at most"; differences: "more than".
+
+    Args:
+        found: the comparison; None if fewer than two seeds are recorded on both sides.
+        bound: see above.
+        below: see above.
+        planned: how many seeds there are to be.
+        floor: where both sides are smaller than this, nothing can be told.
+    """
+    if found is None:
+        return Verdict(NOT_RUN, "fewer than two seeds are recorded on both sides")
+    numbers = str(found)
+    if len(found.seeds) < planned:
+        numbers += f"; so far seeds {', '.join(map(str, found.seeds))} of {planned}"
+    if max(abs(found.a), abs(found.b)) < floor or math.isnan(found.value):
+        return Verdict(UNTESTABLE, f"{numbers}; both are below {floor:g}")
+    short = format(found.value, ".2f" if found.kind == "ratio" else "+.3f")
+    low, value, high = found.low, found.value, found.high
+    if below:
+        low, value, high, bound = -high, -value, -low, -bound
+    # "More than nothing" is not met by nothing.
+    met = operator.gt if found.kind == "difference" else operator.ge
+    if met(low, bound):
+        return Verdict(HOLDS, numbers, short)
+    if not met(high, bound):
+        return Verdict(FAILS, numbers, short)
+    return Verdict(LEANS if met(value, bound) else AGAINST, numbers, short)
+
+
+# ---- what is compared -----------------------------------------------------------------------
+
+
+def at_least(times: float, world: str, method: str, others: Sequence[str]) -> Test:
+    """Success of a method over that of the best of others."""
+
+    def test(recorded: Recorded, costs: Costs) -> Verdict:
+        sides = {other: recorded.values(world, other) for other in others}
+        lacking = [METHODS[other] for other, values in sides.items() if len(values) < 2]
+        if lacking:
+            return Verdict(NOT_RUN, f"fewer than two seeds of {', '.join(lacking)} are recorded")
+        best = max(sides, key=lambda other: sum(sides[other].values()) / len(sides[other]))
+        told = judge(
+            ratio(recorded.values(world, method), sides[best]), times, planned=SEEDS[world]
+        )
+        if len(others) > 1:
+            told = told.but(f"the best of them is {METHODS[best]}")
+        return told
+
+    return test
+
+
+def without_real_steps(test: Test, world: str, method: str) -> Test:
+    """The same test, failed if a record of the dream counts a real transition."""
+
+    def checked(recorded: Recorded, costs: Costs) -> Verdict:
+        told = test(recorded, costs)
+        taken = sum(r["transitions"]["real"] for r in recorded.seeds(world, method).values())
+        if taken and told.verdict != NOT_RUN:
+            return told.but(f"but the dream took {taken} real steps", FAILS)
+        return told
+
+    return checked
+
+
+def within_a_tenth(test: Test, world: str, method: str, other: str) -> Test:
+    """The same test, failed if the method's RL took more than a tenth of the other's real steps."""
+
+    def taken(recorded: Recorded, name: str, *kinds: str) -> float:
+        found = recorded.values(
+            world, name, measure=lambda r: sum(r["transitions"][kind] for kind in kinds)
+        )
+        return sum(found.values()) / len(found) if found else math.nan
+
+    def checked(recorded: Recorded, costs: Costs) -> Verdict:
+        told = test(recorded, costs)
+        if told.verdict == NOT_RUN:
+            return told
+        share, whole = (
+            taken(recorded, method, *kinds) / taken(recorded, other, *kinds)
+            for kinds in (("real",), ("real", "offline"))
+        )
+        if math.isnan(share):
+            return Verdict(NOT_RUN, f"{METHODS[other]} is not recorded, so no share is known")
+        numbers = f"{share:.1%} of the real transitions of {METHODS[other]}, {whole:.0%} with the "
+        return told.but(numbers + "log that both begin with", FAILS if share > 0.1 else "")
+
+    return checked
+
+
+def with_updates(test: Test, world: str, method: str) -> Test:
+    """The same test; it tells too how many updates the method's RL made, seed by seed."""
+
+    def made(record: Record) -> int:
+        settings = record["settings"]["here"]["scale"][method.partition("_")[0]]
+        each = settings["minibatches"] * settings.get("epochs", 1)
+        return each * sum(len(history) for history in record["history"].values())
+
+    def told(recorded: Recorded, costs: Costs) -> Verdict:
+        found = test(recorded, costs)
+        if found.verdict == NOT_RUN:
+            return found
+        updates = sorted({made(r) for r in recorded.seeds(world, method).values()})
+        many = " to ".join(str(n) for n in dict.fromkeys((updates[0], updates[-1])))
+        return found.but(f"{METHODS[method]}: at most {many} updates")
+
+    return told
+
+
+def worse_without(
+    world: str, variant: str, measure: Callable[[Record], float | None] = success
+) -> Test:
+    """The full method measures more than the one without a part."""
+
+    def test(recorded: Recorded, costs: Costs) -> Verdict:
+        full = recorded.values(world, "grpo_dream", "", measure)
+        less = recorded.values(world, "grpo_dream", variant, measure)
+        return judge(difference(full, less), 0.0, planned=SEEDS[world])
+
+    return test
+
+
+def useful_log(recorded: Recorded, costs: Costs) -> Verdict:
+    """The smallest log of 2K to 10K transitions, at which the dream already teaches something."""
+    for _, variant in TABLES["log"].rows:
+        records = recorded.seeds("shop", "grpo_dream", variant)
+        paid = [r["transitions"]["offline"] for r in records.values()]
+        if paid and 2_000 <= sum(paid) / len(paid) <= 10_000:
+            after = recorded.values("shop", "grpo_dream", variant)
+            before = {seed: r["start"]["real"]["success"] for seed, r in records.items()}
+            told = judge(difference(after, before), 0.0, planned=SEEDS["shop"])
+            full = mean_text(recorded.values("shop", "grpo_dream").values())
+            return told.but(f"{mean_text(paid, ',.0f')} transitions; full log {full}")
+    return Verdict(NOT_RUN, "no log of 2,000 to 10,000 transitions is recorded")
+
+
+def carries_over(source: str, world: str) -> Test:
+    """What the dream in one world adds to success in another, zero-shot."""
+
+    def test(recorded: Recorded, costs: Costs) -> Verdict:
+        cell = (world, "transfer", f"from_{source}")
+        after = recorded.values(*cell, visit("after", "zero_shot"))
+        before = recorded.values(*cell, visit("before", "zero_shot"))
+        return judge(difference(after, before), 0.0, planned=SEEDS[world])
+
+    return test
+
+
+def does_not_carry_over(source: str, world: str) -> Test:
+    """The opposite: the dream adds nothing there."""
+    carries = carries_over(source, world)
+
+    def test(recorded: Recorded, costs: Costs) -> Verdict:
+        told = carries(recorded, costs)
+        turned = {HOLDS: FAILS, FAILS: HOLDS, LEANS: AGAINST, AGAINST: LEANS}
+        return replace(told, verdict=turned.get(told.verdict, told.verdict))
+
+    return test
+
+
+def cheaper_than_chromium(recorded: Recorded, costs: Costs) -> Verdict:
+    """Processor time of a dreamed transition of the web, over that of a real one in Chromium.
+
+    The dream pays for its RL and for all of step A, the experience model's training included;
+    the other side is RL in our simulator with Chromium's steps in the place of ours.
+    """
+    steps = [real_step(costs, "web", front) for front in (TEXT, CHROMIUM)]
+    if None in steps:
+        return Verdict(
+            NOT_RUN, "no step in Chromium is measured: python -m dreamgym_nb.course.costs"
+        )
+    slower = steps[1] - steps[0]
+    dream = recorded.values("web", "grpo_dream", "", per_transition("dreamed", *WHOLE_DREAM))
+    real = recorded.values("web", "grpo_real", "", per_transition("real", "grpo_real"))
+    there = {seed: seconds + slower for seed, seconds in real.items()}
+    told = judge(ratio(dream, there), 1 / 3, below=True, planned=SEEDS["web"], floor=0.0)
+    if told.verdict == NOT_RUN:
+        return told
+    inside = ratio(dream, real)
+    return told.but(
+        f"seconds of a processor, {slower:.2f} of them Chromium's; against RL in our simulator a "
+        f"dreamed transition costs {inside.value:.1f} times as much"
+    )
+
+
+def no_measure(what: str) -> Test:
+    """A claim about something that nothing here measures."""
+    return lambda recorded, costs: Verdict(UNTESTABLE, what)
