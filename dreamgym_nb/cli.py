@@ -211,6 +211,8 @@ def _run(options: argparse.Namespace) -> int:
 def _play(options: argparse.Namespace) -> int:
     from . import play
 
+    if options.seed < 0:
+        raise UserError(f"--seed is a whole number of at least 0, not {options.seed}.")
     play.play(options.world, options.seed, options.task, browser=options.browser)
     return 0
 

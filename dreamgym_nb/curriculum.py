@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from sklearn.cluster import AgglomerativeClustering
 
-from dreamgym_nb.dream import start_from
+from dreamgym_nb.dream import begun_in, start_from
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Task, Trajectory
 from dreamgym_nb.grpo import uniform_tasks
@@ -317,7 +317,7 @@ def curriculum_for(
     grounded: bool = True,
     **options: Any,
 ) -> Curriculum:
-    """The curriculum of a world: its training tasks, and what M_task makes of them.
+    """The curriculum of a world: the training tasks its log has begun, and M_task's variations.
 
     Args:
         lm: the experience model's network, trained on `task_writer.task_samples` too.
@@ -330,7 +330,7 @@ def curriculum_for(
     """
     start, tasks = start_from(log), world.tasks("train")
     return Curriculum(
-        tasks,
+        begun_in(log, tasks),
         TaskWriter(lm, temperature, seed, grounded),
         TaskFilter(tasks, world.tasks("test"), start, asks_as_test(world)),
         **options,

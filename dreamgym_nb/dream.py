@@ -36,6 +36,21 @@ def start_from(log: Sequence[Trajectory]) -> Callable[[Task], str]:
     return lambda task: known.get(task.id, usual)
 
 
+def begun_in(log: Sequence[Trajectory], tasks: Sequence[Task]) -> list[Task]:
+    """The tasks whose beginning the log tells: all, where all its episodes begin alike.
+
+    Raises:
+        UserError: the log has begun none of them.
+    """
+    if len({t.observation for t in log}) == 1:
+        return list(tasks)
+    known = {t.task.id for t in log}
+    found = [task for task in tasks if task.id in known]
+    if not found:
+        raise UserError("The log has begun none of these tasks, so no dream knows how they begin.")
+    return found
+
+
 def start_as(world: World) -> Callable[[Task], str]:
     """How episodes begin, asked of the real world: for a look at tasks that the log lacks.
 

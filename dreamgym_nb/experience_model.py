@@ -92,6 +92,7 @@ class ExperienceModel:
     ) -> None:
         self.lm, self.buffer, self._format = lm, buffer, format or Format()
         self._answers: OrderedDict[tuple[str, int], Imagined] = OrderedDict()
+        self._answered_by: object = None  # the weights that gave these answers
         self.cache_size = cache_size
         self.asked = self.generated = self.unreadable = 0
 
@@ -228,7 +229,6 @@ class ExperienceModel:
         taken = some_of((t.trajectory for t in transitions), share, seed)
         transitions = [t for t in transitions if t.trajectory in taken]
         samples = self.samples(self.without_easy(transitions, easy, seed, hidden))
-        self._answers.clear()
         history = fit(
             self.lm,
             [*samples, *beside],
@@ -281,6 +281,9 @@ class ExperienceModel:
         generator: torch.Generator | None,
     ) -> list[Imagined]:
         """Sampled answers, and greedy ones, of which each different prompt is generated once."""
+        if (weights := self.lm.weights) != self._answered_by:
+            self._answers.clear()
+            self._answered_by = weights
         # A greedy answer goes by its prompt, a sampled one by its place.
         keys = [
             i if t else (p, max_new_tokens)
@@ -336,11 +339,11 @@ def some_of(trajectories: Iterable[str], share: float, seed: int = 0) -> set[str
         seed: which ones.
 
     Raises:
-        UserError: a share of nothing or less, or more than there are.
+        UserError: a share of nothing or less, a broken number, or more than there are.
     """
     ids = list(dict.fromkeys(trajectories))
     n = max(1, round(share * len(ids))) if share <= 1 else int(share)
-    if share <= 0 or (ids and n > len(ids)):
+    if share <= 0 or (share > 1 and share != n) or (ids and n > len(ids)):
         raise UserError(
             f"share={share:g} cannot be taken of {len(ids)} trajectories: give a share above 0 and "
             f"up to 1, or a number of trajectories up to {len(ids)}."

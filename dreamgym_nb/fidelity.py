@@ -24,11 +24,12 @@ class Fidelity:
         valid: exact next state on actions that work.
         invalid: exact next state on actions that fail.
         reward: right reward on the steps that end an episode (purchases).
-        false_success: of the failures among those, how many it calls a success.
+        false_success: of the failures among those, how many it gives a reward.
         done: right end-of-episode flag, on all.
         by_kind: exact next state by kind of action.
         n_valid, n_invalid, n_reward: how many transitions each share is of.
-        false_end: of the steps that end nothing, the share where the dream pays a reward.
+        false_end: of the steps that end nothing, the share to which it gives a reward.  (A
+            `DreamWorld` pays it only where the episode is over too.)
         hidden: of the transitions that show what nothing before could tell
             (`World.hidden`), the share where all but the thing shown is right:
             the same event at the same place.  They are not among `valid`.

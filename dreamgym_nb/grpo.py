@@ -47,8 +47,8 @@ class GRPOSettings:
         seed: of tasks, rollouts and batches.
 
     Raises:
-        UserError: no iterations or groups, or groups of fewer than two, in
-            which no rollout is better than another.
+        UserError: no iterations or groups, groups of fewer than two, in
+            which no rollout is better than another, or a number that must be above 0.
     """
 
     iterations: int = 20
@@ -69,6 +69,9 @@ class GRPOSettings:
                 "GRPO compares rollouts of the same task, so a group needs two or more of them; "
                 f"group_size is {self.group_size}."
             )
+        for name in ("learning_rate", "clip", "temperature"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"GRPO needs a {name} above 0, not {getattr(self, name)}.")
 
 
 @dataclass
@@ -85,7 +88,8 @@ class IterationRecord:
         value_spread: mean over groups of V_τ = (1/n) Σ (r_i − r̄)².
         transitions: cumulative, in the world trained in.
         entropy, clip_fraction, grad_norm: TRL's, mean over the minibatches.
-        seconds: since the start of training, evaluation left out.
+        seconds: of the clock since the start of training, without what the caller does after
+            an iteration (evaluation; in the dream also the growth of buffer and curriculum).
         extra: whatever the caller's callback adds (evaluations, …).
     """
 

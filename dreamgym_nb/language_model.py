@@ -103,6 +103,11 @@ class LanguageModel:
         self.draft, self.habits, self.passes = DRAFT, Habits(self.pad), 0
         self._encoded: dict[str, list[int]] = {}
         self._decoder: tuple[object, Decoder] | None = None  # and the weights that it was made of
+        if self.encode(EOS)[-1:] != [self.eos]:
+            raise UserError(
+                f"The tokenizer does not read its own end of text, {tokenizer.eos_token!r}, as one "
+                "token, so nothing written would ever end: use another model."
+            )
 
     @classmethod
     def tiny(
@@ -167,12 +172,14 @@ class LanguageModel:
         """Token ids of `text`, without special ones added; remembered.
 
         Texts are cut at line and turn borders only, so that encoding a
-        transcript turn by turn gives the same ids as encoding it at once.
+        transcript turn by turn gives the same ids as encoding it at once.  `prompts.EOS`
+        becomes the model's own end of text.
         """
         if text not in self._encoded:
             if len(self._encoded) > 200_000:
                 self._encoded.clear()
-            self._encoded[text] = self.tokenizer.encode(text, add_special_tokens=False)
+            own = text.replace(EOS, self.tokenizer.eos_token)
+            self._encoded[text] = self.tokenizer.encode(own, add_special_tokens=False)
         return self._encoded[text]
 
     def forget(self) -> None:
@@ -180,9 +187,9 @@ class LanguageModel:
         self._encoded.clear()
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of token ids, special tokens included."""
+        """The text of token ids, special tokens included; the model's end of text as `EOS`."""
         text = self.tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
-        return text.removeprefix(" ")
+        return text.removeprefix(" ").replace(self.tokenizer.eos_token, EOS)
 
     # ---- on disk -----------------------------------------------------------------
 
@@ -241,14 +248,19 @@ class LanguageModel:
             )
         return language_model
 
+    @property
+    def weights(self) -> list[tuple[int, int]]:
+        """What changes whenever a weight does: where each lies, and how often it was written."""
+        # An update counts a weight's version up; a move or a load gives it another place.
+        return [(p.data_ptr(), p._version) for p in self.model.parameters()]
+
     # ---- generation --------------------------------------------------------------
 
     def begin(self, rows: int) -> Pass:
         """A batch of so many texts, empty yet, to read and write with the weights of now."""
         if not can_be_written_out(self.model):
             return LibraryPass.begin(self.model, rows)
-        # An update counts a weight's version up; a move or a load gives it another place.
-        weights = [(p.data_ptr(), p._version) for p in self.model.parameters()]
+        weights = self.weights
         if self._decoder is None or self._decoder[0] != weights:
             self._decoder = (weights, Decoder(self.model))
         return self._decoder[1].begin(rows)

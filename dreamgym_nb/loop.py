@@ -19,7 +19,7 @@ import torch
 from dreamgym_nb.agent import imitate
 from dreamgym_nb.backbone import load_backbone
 from dreamgym_nb.curriculum import Curriculum
-from dreamgym_nb.dream import DreamWorld, start_from
+from dreamgym_nb.dream import DreamWorld, begun_in, start_from
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Task, Trajectory, Transition, transitions_of
 from dreamgym_nb.experience_model import UNREADABLE, ExperienceModel
@@ -247,11 +247,12 @@ def dream_rl(
         grow: whether dreamed transitions join the replay buffer; what was
             unreadable, or made up about something hidden, never does.
         curriculum: picks the tasks of each iteration, and is shown its episodes if it has
-            a method ``observe``; uniform over the training tasks when omitted.
+            a method ``observe``; when omitted, uniform over the training tasks of which the
+            log tells how they begin.
         value_head: PPO's, see `train_ppo`.
         on_iteration: see `grpo.train_grpo`.
     """
-    hidden = prepared.world.hidden
+    hidden, generated = prepared.world.hidden, prepared.model.generated
     observe = getattr(curriculum, "observe", None)
 
     def sound(t: Transition) -> bool:
@@ -261,7 +262,7 @@ def dream_rl(
         if grow:
             dreamed = [t for t in transitions_of(e.trajectory for e in episodes) if sound(t)]
             record.extra["new_memories"] = prepared.model.buffer.add(dreamed)
-        record.extra["generated"] = prepared.model.generated
+        record.extra["generated"] = prepared.model.generated - generated
         if observe is not None:
             observe(episodes, settings.group_size)
         if on_iteration is not None:
@@ -270,7 +271,7 @@ def dream_rl(
     return train_rl(
         agent,
         prepared.dreams(seed=settings.seed),
-        curriculum or uniform_tasks(prepared.world.tasks("train")),
+        curriculum or uniform_tasks(begun_in(prepared.log, prepared.world.tasks("train"))),
         settings,
         after,
         value_head,
@@ -313,7 +314,8 @@ class Evaluation:
 
     Attributes:
         success: share of episodes that succeeded.
-        low, high: 95% Wilson interval for that share.
+        low, high: 95% Wilson interval for that share; it takes all episodes as independent,
+            so with repeats it is about these tasks, not about tasks at large.
         episodes: number of episodes.
         turns: mean length.
         failed_actions: share of actions that failed.

@@ -120,7 +120,7 @@ def first_light(
             "offline_real": offline,
             "training_real": world.real_steps - offline,
             "dreamed": history.iterations[-1].transitions,
-            "dreamed_and_generated": ready.model.generated,
+            "dreamed_and_generated": history.iterations[-1].extra["generated"],
         },
         "fidelity": truth.to_json(),
         "start": before,

@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from dreamgym_nb.dream import DreamWorld, start_as, start_from
+from dreamgym_nb.dream import DreamWorld, begun_in, start_as, start_from
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience_model import UNREADABLE, ExperienceModel, Imagined
 from dreamgym_nb.prompts import Outcome
@@ -213,6 +213,18 @@ def test_a_dream_begins_as_the_log_did(log):
     assert start(new) == "search page", "the commonest beginning"
     with pytest.raises(UserError, match="this log is empty"):
         start_from([])
+
+
+def test_where_episodes_begin_apart_only_tasks_of_the_log_are_dreamt(log):
+    import dataclasses
+
+    tasks = [t.task for t in log[:3]]
+    new = dataclasses.replace(tasks[0], id="train/never-seen")
+    assert begun_in(log, [*tasks, new]) == [*tasks, new], "a shop has one front page"
+    odd = [dataclasses.replace(log[0], observation="a bedroom"), *log[1:]]
+    assert begun_in(odd, [*tasks, new]) == tasks, "nothing tells where the new one begins"
+    with pytest.raises(UserError, match="begun none of these"):
+        begun_in(odd, [new])
 
 
 # ---- wrong numbers ------------------------------------------------------------------------------

@@ -127,7 +127,7 @@ def test_a_share_is_taken_by_trajectory_and_smaller_ones_lie_in_larger_ones():
     assert some_of(ids, 0.5, seed=1) == parts[2] != some_of(ids, 0.5, seed=2)
 
 
-@pytest.mark.parametrize("share", [0, -0.5, 41])
+@pytest.mark.parametrize("share", [0, -0.5, 1.9, 41])
 def test_a_share_that_cannot_be_taken_gets_a_sentence(share):
     with pytest.raises(UserError, match="of 40 trajectories: give a share above 0"):
         some_of((f"t{i}" for i in range(40)), share)
@@ -224,3 +224,12 @@ def test_dreams_say_how_sure_they_are_and_a_log_keeps_it(
     log = [Trajectory(first.trajectory, first.task, "search page", first.state, (first,), False)]
     loaded = load_log(save_log(tmp_path / "log.jsonl", log))
     assert [t.confidence for t in transitions_of(loaded)] == [first.confidence]
+
+
+def test_what_is_remembered_was_said_by_the_weights_of_now(lm, buffer, transitions):
+    model, question = ExperienceModel(lm, buffer), question_of(transitions[0])
+    first = model.imagine([question], max_new_tokens=8)
+    assert model.imagine([question], max_new_tokens=8) == first and model.generated == 1
+    with torch.no_grad():
+        lm.model.lm_head.weight.mul_(-1)
+    assert model.imagine([question], max_new_tokens=8) != first and model.generated == 2

@@ -182,21 +182,23 @@ def test_the_smallest_log_of_the_papers_size_is_taken():
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "carries", "does_not"),
+    ("before", "after", "spread", "carries", "does_not"),
     [
-        (0.10, 0.20, HOLDS, FAILS),
-        (0.20, 0.10, FAILS, HOLDS),
-        (0.0, 0.005, UNTESTABLE, UNTESTABLE),
+        (0.10, 0.20, 0.002, HOLDS, FAILS),
+        (0.20, 0.10, 0.002, FAILS, HOLDS),
+        (0.10, 0.11, 0.01, LEANS, HOLDS),
+        (0.10, 0.14, 0.02, LEANS, LEANS),
+        (0.0, 0.005, 0.002, UNTESTABLE, HOLDS),
     ],
 )
-def test_transfer_is_what_the_dream_adds_elsewhere(before, after, carries, does_not):
+def test_transfer_is_what_the_dream_adds_elsewhere(before, after, spread, carries, does_not):
     def moved(world, source):
         return {
             Run(world, "transfer", seed, f"from_{source}"): body(
                 0.5,
                 transfer={
                     "before": {"zero_shot": {"success": before}},
-                    "after": {"zero_shot": {"success": after + 0.002 * seed}},
+                    "after": {"zero_shot": {"success": after + spread * (seed - 1)}},
                 },
             )
             for seed in range(SEEDS[world])

@@ -254,7 +254,17 @@ def test_numbers_that_do_not_divide_get_a_sentence(agent, changed):
         train(agent, settings)
 
 
-@pytest.mark.parametrize("wrong", [{"iterations": 0}, {"groups": 0}, {"group_size": 1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"iterations": 0},
+        {"groups": 0},
+        {"group_size": 1},
+        {"temperature": 0.0},
+        {"learning_rate": -1.0},
+        {"clip": 0.0},
+    ],
+)
 def test_settings_that_teach_nothing_are_refused(wrong):
     with pytest.raises(UserError, match="GRPO"):
         GRPOSettings(**wrong)

@@ -6,11 +6,19 @@ import re
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
-from dreamgym_nb.agent import transcript
+from dreamgym_nb.agent import action_of, transcript
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.language_model import LanguageModel
-from dreamgym_nb.prompts import action_text, first_turn, next_turn
+from dreamgym_nb.prompts import (
+    Format,
+    action_text,
+    experience_target,
+    first_turn,
+    next_turn,
+    parse_target,
+)
 
 FOREIGN = [
     "日本語のページ",
@@ -228,3 +236,48 @@ def test_damaged_weights_get_a_sentence(tmp_path, lm):
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(UserError, match=r"model is no saved model.*save the model again"):
         LanguageModel.load(tmp_path / "model")
+
+
+# ---- models with another end of text ---------------------------------------------------
+
+
+def foreign_tokenizer(texts, eos="</s>"):
+    """A byte-level tokenizer as those of the hub, whose end of text is not ours."""
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    trained = ByteLevelBPETokenizer()
+    trained.train_from_iterator(texts, vocab_size=400, special_tokens=[eos, "<pad>"])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=trained._tokenizer, eos_token=eos, pad_token="<pad>"
+    )
+
+
+def test_a_models_own_end_of_text_stands_for_ours(texts):
+    tokenizer = foreign_tokenizer(texts[:200])
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    lm = LanguageModel(LlamaForCausalLM(config).eval(), tokenizer)
+    target = experience_target("all is well", "page 1", 1.0, True, Format())
+    tokens = lm.encode(target)
+    assert tokens[-1] == lm.eos and tokens.count(lm.eos) == 1, "it learns where to stop"
+    assert parse_target(lm.decode(tokens)) == parse_target(target) is not None
+    assert action_of(lm.decode(lm.encode(action_text("click[b1]")))) == "click[b1]"
+
+
+def test_a_model_that_cannot_end_a_text_is_refused(lm):
+    class Split(type(lm.tokenizer)):
+        def encode(self, text, **options):
+            return [3, 4]
+
+    tokenizer = Split(
+        tokenizer_object=lm.tokenizer.backend_tokenizer, eos_token="<eos>", pad_token="<pad>"
+    )
+    with pytest.raises(UserError, match="nothing written would ever end"):
+        LanguageModel(lm.model, tokenizer)

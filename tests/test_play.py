@@ -238,3 +238,8 @@ def test_a_change_is_checked_and_the_next_task_starts_afresh(monkeypatch, capsys
 def test_quitting_closes_the_sites(monkeypatch, capsys):
     out = play_in_browser(monkeypatch, capsys, web_task("answer"), lambda person: "q")
     assert out.endswith("The sites are closed.\n") and "reward" not in out
+
+
+def test_a_seed_below_none_gets_a_sentence(capsys):
+    assert cli.main(["play", "shop", "--seed", "-1"]) == 2
+    assert "--seed is a whole number of at least 0" in capsys.readouterr().err

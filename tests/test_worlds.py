@@ -142,6 +142,20 @@ def test_the_whole_loop_runs_by_changing_one_name(world, log):
     assert dataclasses.asdict(result)["episodes"] == 2
 
 
+def test_a_log_of_nothing_gets_a_sentence():
+    world = make_world("shop")
+    tasks = world.tasks("train")
+    for some, episodes, mix, said in (
+        ([], 3, None, "these are 0 and 3"),
+        (tasks, -1, None, "and -1"),
+        (tasks, 3, {"expert": 0.0}, "nor all of them 0"),
+        (tasks, 3, {"expert": 2.0, "random": -1.0}, "not negative"),
+    ):
+        with pytest.raises(UserError, match=said):
+            collect_log(world, some, episodes, 0, mix)
+    assert collect_log(world, tasks, 0, 0) == []
+
+
 def test_a_world_of_another_name_is_a_sentence():
     with pytest.raises(UserError, match="There is no world 'moon'"):
         make_world("moon")

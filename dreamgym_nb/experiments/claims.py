@@ -20,6 +20,7 @@ from dreamgym_nb.experiments.verdicts import (
     HOLDS,
     LEANS,
     NOT_RUN,
+    NOTHING_MUCH,
     UNTESTABLE,
     VERDICTS,
     Costs,
@@ -86,9 +87,10 @@ def claims() -> Iterator[Claim]:
         )
     yield Claim(
         "What is learned on the web does not carry over to the house",
-        "zero-shot, after the dream − before ≤ 0",
+        f"zero-shot, after the dream − before < {NOTHING_MUCH:g}",
         "house",
         does_not_carry_over("web", "house"),
+        reading=True,
     )
     yield Claim(
         "On the web, RL in the dream costs a third to a fifth of RL in the real world",

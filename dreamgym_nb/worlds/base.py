@@ -258,14 +258,20 @@ def collect_log(
         The trajectories, each step annotated with the teacher's trace R*.
 
     Raises:
-        UserError: a behaviour that the world does not have.
+        UserError: a behaviour that the world does not have, no task, or no share above 0.
     """
+    if episodes < 0 or not tasks:
+        raise UserError(
+            f"A log needs tasks and a number of episodes; these are {len(tasks)} and {episodes}."
+        )
     mix = dict(mix or world.behaviours)
     unknown = set(mix) - set(world.behaviours)
     if unknown:
         raise UserError(
             f"The {world.name} has no behaviour {sorted(unknown)}; it has {list(world.behaviours)}."
         )
+    if min(mix.values()) < 0 or not any(mix.values()):
+        raise UserError(f"Shares of behaviours are not negative, nor all of them 0: {mix}.")
     rng = np.random.default_rng(seed)
     names, shares = list(mix), np.array(list(mix.values()), float)
     drawn = rng.choice(len(names), size=episodes, p=shares / shares.sum())
