@@ -67,6 +67,10 @@ class TrimmedTrainer(GRPOTrainer):
 
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
         self._own = inputs.get("tool_mask")
+        old = inputs.get("old_per_token_logps")
+        if self._own is not None and old is not None:
+            # Not scored now, so not before either: e^(0 − old) may be too large for a number.
+            inputs = {**inputs, "old_per_token_logps": old * self._own}
         try:
             return super()._compute_loss(model, inputs)
         finally:

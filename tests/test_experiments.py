@@ -253,8 +253,19 @@ def test_what_is_recorded_is_not_run_again_unless_asked(go, stages):
     assert go() == []
     assert go([*RUNS, Run("shop", "grpo_dream", 0)]) == [Run("shop", "grpo_dream", 0)]
     assert traces(stages, "trainedsft0") == 1
-    assert go(RUNS[:1], redo=True) == RUNS[:1]
-    assert traces(stages, "prepared0") == 1, "the stages were kept"
+    assert traces(stages, "prepared0") == 1, "other runs find it"
+
+
+def test_redo_begins_from_nothing_but_shares_what_it_made(go, records, stages):
+    go(RUNS)
+    before = records.load(RUNS[0])
+    two = [Run("shop", "start", 0), Run("shop", "sft", 0)]
+    assert go(two, redo=True) == two
+    assert traces(stages, "prepared0") == 2, "made again, once for both"
+    assert traces(stages, "trainedstart0") == traces(stages, "trainedsft0") == 2
+    assert traces(stages, "prepared1") == 1, "the other seed was not asked for"
+    again = records.load(RUNS[0])
+    assert again["exam"] == before["exam"] and go() == []
 
 
 def test_a_killed_run_loses_only_the_stage_it_was_in(go, records, stages):

@@ -53,7 +53,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--jobs", type=int, help="processes at once (as many as there is room for)")
     made.add_argument("--threads", type=int, default=1, help="threads of each process (1)")
     made.add_argument("--executor", default="local", help=f"{' or '.join(EXECUTORS)} (local)")
-    made.add_argument("--redo", action="store_true", help="run also what is recorded")
+    made.add_argument(
+        "--redo", action="store_true", help="run also what is recorded, from the start"
+    )
     made.add_argument("--list", action="store_true", help="say what is recorded, run nothing")
     made.add_argument("--folder", type=Path, default=RESULTS, help="of the results (results)")
     return made

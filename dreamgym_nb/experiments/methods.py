@@ -127,6 +127,7 @@ def _record(ctx: Context, ready: Ready, plan: Plan, done: list[Stage]) -> dict[s
         "transitions": {"offline": ready.info["offline"], **_summed(done)},
         "seconds": _seconds(ready, done),
         "cpu_seconds": _worked(ready, done),
+        "stages": {_name(stage): stage.origin for stage in done},
     }
     for stage in done:
         if "updates" in stage.info:  # of imitation; RL's stand in its history

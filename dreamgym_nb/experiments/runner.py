@@ -84,7 +84,9 @@ def tell(text: str) -> None:
     print(text, flush=True)
 
 
-def execute(run: Run, method: Method, stages: Path | None, threads: int) -> Done:
+def execute(
+    run: Run, method: Method, stages: Path | None, threads: int, since: float = 0.0
+) -> Done:
     """Do one run in this process.
 
     Args:
@@ -92,6 +94,7 @@ def execute(run: Run, method: Method, stages: Path | None, threads: int) -> Done
         method: how.
         stages: the folder of shared stages; the usual one when omitted.
         threads: of this process.
+        since: see `Stages`.
 
     Returns:
         Its record, or the traceback of what it raised; an interrupt is passed on.
@@ -107,7 +110,7 @@ def execute(run: Run, method: Method, stages: Path | None, threads: int) -> Done
 
     say("begins")
     try:
-        body = method.do(Context(run, Stages(stages), say))
+        body = method.do(Context(run, Stages(stages, since), say))
         record = {
             "date": date.today().isoformat(),
             "machine": machine(threads),
@@ -146,7 +149,7 @@ def run_all(
         threads: of each process.  One is best for the course's small models.
         executor: ``"local"`` for processes of this machine, ``"ray"`` for the
             Ray cluster that `ray.init` finds, or a local one.
-        redo: do also the runs that are recorded.
+        redo: do also the runs that are recorded, and again all stages that they take.
         say: where progress is told.
 
     Returns:
@@ -163,7 +166,8 @@ def run_all(
     say(f"{len(todo)} of {len(runs)} runs to do; the others are recorded.")
     if not todo:
         return []
-    calls = [(run, methods[run.method], stages, threads) for run in todo]
+    since = time.time() if redo else 0.0
+    calls = [(run, methods[run.method], stages, threads, since) for run in todo]
     done, failures = [], []
     for number, end in enumerate(_in_parallel(calls, jobs, threads, executor), start=1):
         if end.record is None:
@@ -182,7 +186,7 @@ def run_all(
 
 
 def _in_parallel(
-    calls: Sequence[tuple[Run, Method, Path | None, int]],
+    calls: Sequence[tuple[Run, Method, Path | None, int, float]],
     jobs: int | None,
     threads: int,
     executor: str,
@@ -204,7 +208,7 @@ def _in_parallel(
 
 
 def _on_ray(
-    calls: Sequence[tuple[Run, Method, Path | None, int]], jobs: int | None, threads: int
+    calls: Sequence[tuple[Run, Method, Path | None, int, float]], jobs: int | None, threads: int
 ) -> Iterator[Done]:
     """The same on a Ray cluster; stages are shared as far as its machines share their folder."""
     try:

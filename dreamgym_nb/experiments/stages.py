@@ -32,7 +32,7 @@ from dreamgym_nb.training import FitHistory
 from dreamgym_nb.worlds import World, collect_log, make_world
 from dreamgym_nb.worlds.vector import RealWorlds, VectorWorld
 
-STAGES = 1
+STAGES = 2
 """Part of every stage's key: raise it when the package trains differently than before."""
 
 HELD_OUT = 300  # episodes on test tasks on which the experience model is measured
@@ -116,6 +116,7 @@ def prepare(ctx: Context, plan: Plan | None = None, world: str | None = None) ->
         "seed": seed,
         "preparation": asdict(sizes),
         "backbone": weights,
+        "held_out": [plan.scale.exam[0], HELD_OUT],
     }
 
     def make(folder: Path) -> dict[str, Any]:

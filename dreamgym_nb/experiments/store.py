@@ -16,8 +16,10 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import date
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -164,11 +166,13 @@ class Stage:
         folder: what it left, such as weights.
         info: what it said, plain values.
         made: whether this call made it; otherwise it was found.
+        origin: when and by which commit it was made; empty if it did not note that.
     """
 
     folder: Path
     info: Mapping[str, Any]
     made: bool
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Stages:
@@ -176,10 +180,12 @@ class Stages:
 
     Args:
         folder: where they lie; see `cache_folder` when omitted.
+        since: a time (`time.time`); what was made before is made again.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, since: float = 0.0) -> None:
         self.folder = Path(folder) if folder is not None else cache_folder()
+        self.since = since
 
     def place(self, name: str, key: Mapping[str, Any]) -> Path:
         """Where the stage of that name and key lies, or would."""
@@ -208,14 +214,19 @@ class Stages:
         place = self.place(name, key)
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / f".{place.name}.lock"):
-            made = not place.is_dir()
-            if made:
-                self._make(place, key, make)
+            found = self._found(place) if place.is_dir() else None
+            if found and found.origin.get("time", 0.0) >= self.since:
+                return found
+            shutil.rmtree(place, ignore_errors=True)
+            self._make(place, key, make)
+            return replace(self._found(place), made=True)
+
+    def _found(self, place: Path) -> Stage:
         try:
-            info = json.loads((place / "info.json").read_text(encoding="utf-8"))["info"]
+            told = json.loads((place / "info.json").read_text(encoding="utf-8"))
+            return Stage(place, told["info"], False, told.get("origin", {}))
         except (OSError, ValueError, KeyError) as e:
             raise UserError(f"The stage in {place} is damaged: delete that folder.") from e
-        return Stage(place, info, made)
 
     def _make(
         self, place: Path, key: Mapping[str, Any], make: Callable[[Path], Mapping[str, Any]]
@@ -225,7 +236,9 @@ class Stages:
         draft = Path(tempfile.mkdtemp(dir=self.folder, prefix=f".{place.name}.draft"))
         try:
             info = make(draft)
-            told = json.dumps(plain({"key": key, "info": info}), indent=1)
+            now = {"date": date.today().isoformat(), "time": time.time()}
+            origin = {**now, "commit": commit()}
+            told = json.dumps(plain({"key": key, "info": info, "origin": origin}), indent=1)
             atomic_write(draft / "info.json", told + "\n")
             draft.chmod(0o755)
             draft.rename(place)
