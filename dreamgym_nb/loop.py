@@ -39,6 +39,7 @@ from dreamgym_nb.ppo import PPOSettings, train_ppo
 from dreamgym_nb.prompts import Format
 from dreamgym_nb.replay_buffer import ReplayBuffer
 from dreamgym_nb.rollout import Episode, rollout
+from dreamgym_nb.seeds import generator_for
 from dreamgym_nb.task_writer import begin_as_seed, task_samples
 from dreamgym_nb.training import Sample
 from dreamgym_nb.value import ValueHead
@@ -122,7 +123,7 @@ class Prepared:
             start: first observation of a task; read off the log when omitted.
         """
         start = begin_as_seed(start or start_from(self.log))
-        generator = torch.Generator(device=self.model.lm.device).manual_seed(seed)
+        generator = generator_for("dream", seed, self.model.lm.device)
 
         def make(n: int) -> VectorWorld:
             return DreamWorld(

@@ -20,13 +20,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 from sklearn.neighbors import NearestNeighbors
 
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Task, Trajectory
 from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.prompts import parse_variation, variation_prompt, variation_target
+from dreamgym_nb.seeds import generator_for
 from dreamgym_nb.task_words import Likeness
 from dreamgym_nb.training import Sample
 
@@ -178,7 +178,7 @@ class TaskWriter:
         self, lm: LanguageModel, temperature: float = 0.7, seed: int = 0, grounded: bool = True
     ) -> None:
         self.lm, self.temperature, self.grounded = lm, temperature, grounded
-        self.generator = torch.Generator(device=lm.device).manual_seed(seed)
+        self.generator = generator_for("task writer", seed, lm.device)
 
     def __call__(self, asked: Sequence[tuple[Sequence[Task], str]]) -> list[str | None]:
         """One instruction for each (seeds, state where the first was solved).
