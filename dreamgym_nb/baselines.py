@@ -58,7 +58,7 @@ class SFTSettings:
     epochs: float = 4.0
     learning_rate: float = 1e-3
     batch: int = 32
-    microbatch: int = 8
+    microbatch: int = 4
     successes: bool = True
     seed: int = 0
 

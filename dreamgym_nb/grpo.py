@@ -58,7 +58,7 @@ class GRPOSettings:
     minibatches: int = 1
     clip: float = 0.2
     temperature: float = 1.0
-    microbatch: int = 8
+    microbatch: int = 4
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -86,7 +86,7 @@ class PPOSettings:
     target_kl: float | None = 0.03
     max_grad_norm: float = 1.0
     temperature: float = 1.0
-    microbatch: int = 8
+    microbatch: int = 4
     seed: int = 0
 
     def __post_init__(self) -> None:

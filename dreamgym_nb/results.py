@@ -137,9 +137,9 @@ def first_light(
 
 # Iterations are what two processor cores could run beside each other in an afternoon.
 SETTINGS = {
-    "shop": GRPOSettings(),
-    "house": GRPOSettings(iterations=16, minibatches=2),
-    "web": GRPOSettings(iterations=12),
+    "shop": GRPOSettings(microbatch=8),
+    "house": GRPOSettings(iterations=16, minibatches=2, microbatch=8),
+    "web": GRPOSettings(iterations=12, microbatch=8),
 }
 # Of each world's test tasks: how many are taken, how often each, and how many at a look on the way.
 EXAMS = {"shop": (200, 4, 200), "house": (120, 2, 60), "web": (200, 2, 60)}

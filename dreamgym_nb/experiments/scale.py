@@ -70,8 +70,8 @@ def _prepared(world: str) -> Preparation:
 SCALES = {
     "shop": Scale(
         preparation=_prepared("shop"),
-        grpo=GRPOSettings(iterations=20),
-        ppo=PPOSettings(iterations=20),
+        grpo=GRPOSettings(iterations=20, microbatch=8),
+        ppo=PPOSettings(iterations=20, microbatch=8),
         small={"groups": 8},
         real_budget=20_000,
         small_budget=1_900,
@@ -81,8 +81,8 @@ SCALES = {
     ),
     "house": Scale(
         preparation=_prepared("house"),
-        grpo=GRPOSettings(iterations=20, minibatches=2),
-        ppo=PPOSettings(iterations=20),
+        grpo=GRPOSettings(iterations=20, minibatches=2, microbatch=8),
+        ppo=PPOSettings(iterations=20, microbatch=8),
         small={"groups": 4},
         real_budget=40_000,
         small_budget=3_200,
@@ -93,8 +93,8 @@ SCALES = {
     ),
     "web": Scale(
         preparation=_prepared("web"),
-        grpo=GRPOSettings(iterations=20),
-        ppo=PPOSettings(iterations=20),
+        grpo=GRPOSettings(iterations=20, microbatch=8),
+        ppo=PPOSettings(iterations=20, microbatch=8),
         small={"groups": 4},
         real_budget=16_000,
         small_budget=1_300,
