@@ -86,7 +86,7 @@ class DPOSettings:
     epochs: float = 1.0
     learning_rate: float = 1e-4
     batch: int = 32
-    microbatch: int = 4
+    microbatch: int = 2
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -209,6 +209,7 @@ def fit(
     steppers = optimizers(lm.model, learning_rate)
     history, queue, start = FitHistory(), [], time.perf_counter()
     lm.model.train()
+    hand_back()  # what was computed before this, so that both need not lie side by side
     try:
         for step in range(steps):
             share = step / max(1, steps)

@@ -138,6 +138,7 @@ def train(
     optimizer = torch.optim.AdamW(
         lm.model.parameters(), lr=args.learning_rate, betas=(0.9, 0.95), weight_decay=0.0
     )
+    hand_back()  # what was computed before this, so that both need not lie side by side
     try:
         with quiet(), own_forward(lm.model):
             trainer = trainer_class(
