@@ -73,6 +73,7 @@ def small(tmp_path):
     nbformat.write(book, path)
     blocks = "{0}\n<!-- {1}:begin -->\nold\n<!-- {1}:end -->\nafter\n"
     readme = blocks.format("# R", "lessons") + blocks.format("more", "picture")
+    readme += blocks.format("results", "table1")
     (tmp_path / "README.md").write_text(readme, encoding="utf-8")
     (tmp_path / "docs" / "teaching.md").write_text(blocks.format("# T", "timings"), "utf-8")
     return tmp_path
@@ -95,6 +96,8 @@ def test_everything_is_written_once(small, monkeypatch, capsys):
     teaching = (small / "docs" / "teaching.md").read_text("utf-8")
     assert "| 4.2 minutes | 3.9 minutes | 1,150 MB | 10 minutes |" in teaching
     assert "old" not in teaching and "# T" in teaching and "after" in teaching
+    readme = (small / "README.md").read_text("utf-8")
+    assert "| GRPO, dream | – | – | – |" in readme, "nothing is recorded here"
     assert doors.main(["--check"]) == 0 == doors.main([])
     assert capsys.readouterr().out == "", "the second time nothing is left to do"
 

@@ -63,6 +63,7 @@ def generated(root: Path, costs: Costs) -> dict[Path, str]:
         "README.md": {
             "lessons": lessons_table(root, costs),
             "picture": pictures.markdown(pictures.recorded(root / "results")),
+            "table1": results_table(root),
         },
         "docs/teaching.md": {"timings": timings_table(root, costs)},
     }.items():
@@ -125,6 +126,17 @@ def lessons_table(root: Path, costs: Costs) -> str:
         badges = " ".join(links.badges(entry.path))
         rows.append(f"| [{name}]({entry.path}) | {entry.question} | {runs} | {badges} |")
     return "\n".join(rows)
+
+
+def results_table(root: Path) -> str:
+    """What the README shows of the recorded runs: success by method and world."""
+    from ..experiments import tables  # not at the top: it takes seconds
+    from ..experiments.compare import Recorded
+    from ..experiments.store import Records
+
+    recorded = Recorded(Records(root / "results" / "runs").all())
+    best = tables.highest_1(recorded)
+    return "\n\n".join(part for part in (tables.overview_1(recorded), best) if part)
 
 
 def timings_table(root: Path, costs: Costs) -> str:
