@@ -19,7 +19,8 @@ from ..curriculum import judge_tasks
 from ..errors import UserError
 from ..task_writer import is_written
 from .figures import PALETTE
-from .widgets import _NEEDS_KERNEL, _button, rl_progress
+from .slideshow import Slideshow
+from .widgets import rl_progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -306,81 +307,23 @@ def board_html(pages: Sequence[Page], at: int, show: str = EVERYTHING) -> str:
 # ---- the widget -------------------------------------------------------------------------------
 
 
-class CurriculumBoard:
+class CurriculumBoard(Slideshow[Page]):
     """Goes through the iterations of one run or another.
 
     Args:
         runs: What a run is called, to its pages.
 
     Attributes:
-        widget: The whole, to be placed in a layout of one's own.
-        run: Which run.
-        slider: The iteration, counted from 1.
-        previous, next: The buttons.
-        show_only: Which candidates are shown.
-        status: The line of text.
-        page: The picture.
+        show_only: Which candidates are shown; the others are those of `Slideshow`.
 
     Raises:
         UserError: There is no run, or one without iterations.
     """
 
     def __init__(self, runs: Mapping[str, Sequence[Page]]) -> None:
-        if not runs or not all(runs.values()):
-            raise UserError("The board needs a run, and each run an iteration: train first.")
-        self.runs = {name: list(pages) for name, pages in runs.items()}
-        self.run = ipywidgets.Dropdown(options=list(self.runs), description="Run")
-        self.slider = ipywidgets.IntSlider(value=1, min=1, max=1, description="Iteration")
-        self.previous = _button("Previous", "Show the iteration before")
-        self.next = _button("Next", "Show the next iteration")
         self.show_only = ipywidgets.Dropdown(options=list(SHOWN), description="Written")
-        self.status, self.page = ipywidgets.HTML(), ipywidgets.HTML()
-        self.run.observe(self.on_run, names="value")
-        self.slider.observe(self.on_slide, names="value")
-        self.show_only.observe(self.on_show, names="value")
-        self.previous.on_click(self.on_previous)
-        self.next.on_click(self.on_next)
-        parts = [self.run, self.slider, self.previous, self.next, self.show_only]
-        wrap = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
-        controls = ipywidgets.HBox(parts, layout=wrap)
-        self.widget = ipywidgets.VBox([controls, self.status, self.page])
-        self.on_run()
+        super().__init__(runs, [self.show_only])
 
-    @property
-    def pages(self) -> list[Page]:
-        """Those of the chosen run."""
-        return self.runs[self.run.value]
-
-    def show(self) -> None:
-        """Display the widget, and a line for those who read a saved page, where it is dead."""
-        from IPython.display import HTML, display
-
-        display(HTML(f"<div>{_NEEDS_KERNEL}</div>"), self.widget)
-
-    def on_run(self, change: dict[str, Any] | None = None) -> None:
-        """Go to the first iteration of the chosen run."""
-        self.slider.value = 1
-        self.slider.max = len(self.pages)
-        self._render()
-
-    def on_slide(self, change: dict[str, Any] | None = None) -> None:
-        """Show the iteration that the slider points at."""
-        self._render()
-
-    def on_show(self, change: dict[str, Any] | None = None) -> None:
-        """Show the candidates that were asked for."""
-        self._render()
-
-    def on_previous(self, button: Any = None) -> None:
-        """Go one iteration back, if there is one."""
-        self.slider.value = max(self.slider.min, self.slider.value - 1)
-
-    def on_next(self, button: Any = None) -> None:
-        """Go one iteration on, if there is one."""
-        self.slider.value = min(self.slider.max, self.slider.value + 1)
-
-    def _render(self) -> None:
-        at = self.slider.value - 1
-        told = escape(summary(self.pages, at))
-        self.status.value = f'<div role="status" style="line-height:1.45">{told}</div>'
-        self.page.value = board_html(self.pages, at, self.show_only.value)
+    def told(self, iterations: list[Page], at: int) -> tuple[str, str]:
+        """The line and the board of an iteration."""
+        return summary(iterations, at), board_html(iterations, at, self.show_only.value)

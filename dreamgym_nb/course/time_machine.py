@@ -14,16 +14,15 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ipywidgets
-
 from ..errors import UserError
 from ..experiments.compare import Recorded
 from ..experiments.figures import points
 from ..experiments.grid import METHODS
 from ..experiments.store import RUNS, Record, Records
 from .figures import PALETTE, curve_with_interval
+from .slideshow import Slideshow
 from .views import episode_html
-from .widgets import _NEEDS_KERNEL, _button, _ProgressLine
+from .widgets import _ProgressLine
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -267,73 +266,16 @@ def moment_html(moments: Sequence[Moment], at: int) -> str:
     return html
 
 
-class TrainingTimeMachine:
+class TrainingTimeMachine(Slideshow[Moment]):
     """Goes through the iterations of one run or another.
 
     Args:
         runs: What a run is called, to its moments.
 
-    Attributes:
-        widget: The whole, to be placed in a layout of one's own.
-        run: Which run.
-        slider: The iteration, counted from 1.
-        previous, next: The buttons.
-        status: The line of text.
-        page: The picture.
-
     Raises:
         UserError: There is no run, or one without iterations.
     """
 
-    def __init__(self, runs: Mapping[str, Sequence[Moment]]) -> None:
-        if not runs or not all(runs.values()):
-            raise UserError("The time machine needs a run, and each run an iteration: train first.")
-        self.runs = {name: list(moments) for name, moments in runs.items()}
-        self.run = ipywidgets.Dropdown(options=list(self.runs), description="Run")
-        self.slider = ipywidgets.IntSlider(value=1, min=1, max=1, description="Iteration")
-        self.previous = _button("Previous", "Show the iteration before")
-        self.next = _button("Next", "Show the next iteration")
-        self.status, self.page = ipywidgets.HTML(), ipywidgets.HTML()
-        self.run.observe(self.on_run, names="value")
-        self.slider.observe(self.on_slide, names="value")
-        self.previous.on_click(self.on_previous)
-        self.next.on_click(self.on_next)
-        wrap = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
-        controls = ipywidgets.HBox([self.run, self.slider, self.previous, self.next], layout=wrap)
-        self.widget = ipywidgets.VBox([controls, self.status, self.page])
-        self.on_run()
-
-    @property
-    def moments(self) -> list[Moment]:
-        """Those of the chosen run."""
-        return self.runs[self.run.value]
-
-    def show(self) -> None:
-        """Display the widget, and a line for those who read a saved page, where it is dead."""
-        from IPython.display import HTML, display
-
-        display(HTML(f"<div>{_NEEDS_KERNEL}</div>"), self.widget)
-
-    def on_run(self, change: dict[str, Any] | None = None) -> None:
-        """Go to the first iteration of the chosen run."""
-        self.slider.value = 1
-        self.slider.max = len(self.moments)
-        self._render()
-
-    def on_slide(self, change: dict[str, Any] | None = None) -> None:
-        """Show the iteration that the slider points at."""
-        self._render()
-
-    def on_previous(self, button: Any = None) -> None:
-        """Go one iteration back, if there is one."""
-        self.slider.value = max(self.slider.min, self.slider.value - 1)
-
-    def on_next(self, button: Any = None) -> None:
-        """Go one iteration on, if there is one."""
-        self.slider.value = min(self.slider.max, self.slider.value + 1)
-
-    def _render(self) -> None:
-        at = self.slider.value - 1
-        told = escape(summary(self.moments, at))
-        self.status.value = f'<div role="status" style="line-height:1.45">{told}</div>'
-        self.page.value = moment_html(self.moments, at)
+    def told(self, iterations: list[Moment], at: int) -> tuple[str, str]:
+        """The line and the moment of an iteration."""
+        return summary(iterations, at), moment_html(iterations, at)
