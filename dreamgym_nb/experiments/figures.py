@@ -156,7 +156,8 @@ def _beside(recorded: Recorded, world: str, panels: Sequence[Axes]) -> list[str]
 def _scatter(axes: Axes, x: float, values: Sequence[float], index: int) -> None:
     """One point for each seed, then their mean with its interval."""
     style = line_style(index)
-    axes.plot([x] * len(values), values, "o", color=style["color"], markersize=3, alpha=0.45)
+    beside = [x - 0.06] * len(values)
+    axes.plot(beside, values, "o", color=style["color"], markersize=3, alpha=0.45)
     mean, half = (float(v) for v in mean_and_interval(values))
     half = 0.0 if np.isnan(half) else half
     axes.errorbar(x, mean, yerr=half, fmt=style["marker"], color=style["color"], capsize=3)
@@ -210,7 +211,7 @@ def _parts(recorded: Recorded, world: str, figure: Figure) -> tuple[Figure, Pict
             told.append(f"{label(variant)} {mean_text(values)} ({len(values)} seeds)")
     if len(names) < 2:
         return None
-    axes.set(ylabel="success on test tasks", ylim=(0, 1))
+    axes.set(ylabel="success on test tasks", ylim=(0, None), xlim=(-0.5, len(names) - 0.5))
     axes.set_xticks(range(len(names)), [n.replace(" ", "\n", 1) for n in names], fontsize=9)
     title = f"One part of the method left out, the {world}"
     return figure, Picture(f"parts_{world}", title, f"{title}. Success: {'; '.join(told)}.")
