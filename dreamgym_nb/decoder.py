@@ -57,7 +57,7 @@ class Pass(Protocol):
         """A copy of the rows of `index`, (new rows,), in this order."""
 
     def keep(self, index: torch.Tensor) -> None:
-        """Go on with the rows of `index`, in this order; cheapest where most stay in place."""
+        """Go on with the rows of `index`, (new rows,), in this order; cheapest where most stay."""
 
 
 def grown(slots: torch.Tensor, width: int, dim: int) -> torch.Tensor:
@@ -160,7 +160,7 @@ class _WrittenOut:
         return _WrittenOut(self.decoder, [slots[:, index] for slots in self.held], len(index))
 
     def keep(self, index: torch.Tensor) -> None:
-        # A new block costs more than what is copied into it: so they move within the old one.
+        # A new block costs more than the rows copied into it: they move within the old one.
         places = torch.arange(len(index), device=index.device)
         moved = places[index != places]
         for i, slots in enumerate(self.held):

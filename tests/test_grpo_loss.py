@@ -111,6 +111,18 @@ def test_on_one_batch_loss_and_gradients_are_trl_s(lm, temperature, clip):
     assert abs(unclipped.item() - loss.item()) > 1e-2, "so the clip matters here"
 
 
+def test_what_the_world_said_may_be_as_unlikely_as_it_likes(lm):
+    """Its old score is beyond e^88, the largest float; masked, it must change nothing."""
+    trainer = grpo._trainer(lm, types.SimpleNamespace(rollout=None), SMALL)
+    trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps
+    inputs, _ = crafted(lm, 1.0)
+    usual = trainer.compute_loss(lm.model, inputs)
+    old = inputs["old_per_token_logps"].masked_fill(inputs["tool_mask"] == 0, -200.0)
+    assert (old == -200).any() and (inputs["advantages"] < 0).any()
+    odd = trainer.compute_loss(lm.model, {**inputs, "old_per_token_logps": old})
+    assert odd.item() == usual.item()
+
+
 @pytest.mark.parametrize(("microbatch", "minibatches"), [(8, 1), (4, 1), (4, 2)])
 def test_in_training_every_loss_is_trl_s(lm, monkeypatch, microbatch, minibatches):
     """TRL runs as `train_grpo` runs it; parts of a batch and stale minibatches included."""

@@ -226,13 +226,18 @@ def overview(found: list[tuple[Claim, Verdict]]) -> str:
 
 
 def ledger(recorded: Recorded, costs: Costs) -> tuple[str, dict[str, int]]:
-    """The ledger as Markdown, and how many claims got each verdict.
+    """The ledger as Markdown, and how many claims got each verdict."""
+    return listed(judged(recorded, costs))
+
+
+def listed(found: list[tuple[Claim, Verdict]]) -> tuple[str, dict[str, int]]:
+    """Judged claims as Markdown, and how many got each verdict.
 
     Claims that no run has tested yet stand in a table of their own, one line for all worlds.
     """
     rows, counts = [], dict.fromkeys(VERDICTS, 0)
     lacking: dict[tuple[str, str, str], list[str]] = {}
-    for claim, told in judged(recorded, costs):
+    for claim, told in found:
         counts[told.verdict] += 1
         bound = f"{claim.experiment} (our reading)" if claim.reading else claim.experiment
         world = claim.world or DASH

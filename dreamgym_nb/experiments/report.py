@@ -84,7 +84,7 @@ WORDS = """\
   differ in the engine's version, so compare minutes within a day (the records have their dates).
 - **valid**, **invalid**: exact next states on held-out actions that work, and that fail;
   **reward**: right rewards on steps that end an episode; **paid in vain**: of the steps that end
-  nothing, those with a reward; **false success**: of the failures at the end, those called one.
+  nothing, those given a reward; **false success**: of the failures at an end, those given one.
 - **paper**: numbers of {source}: success in %, one seed, for {agents}; *paper: real* counts what
   its RL and imitation take, not the log of its experience model. Its benchmarks are what our worlds
   stand for, so compare ratios, not values.
@@ -181,8 +181,8 @@ def _reached(recorded: Recorded, costs: list[dict[str, Any]], world: str) -> lis
 
 def claims_page(found: dict[Run, Record], recorded: Recorded, costs: list[dict[str, Any]]) -> str:
     """``CLAIMS.md``."""
-    glance = claims.overview(claims.judged(recorded, costs))
-    ledger, counts = claims.ledger(recorded, costs)
+    judged = claims.judged(recorded, costs)
+    ledger, counts = claims.listed(judged)
     signs = ", ".join(f"{sign} {verdict}" for verdict, sign in claims.SIGNS.items())
     parts = [
         HEAD.format(title="Claims", facts=_facts(found)),
@@ -197,7 +197,7 @@ def claims_page(found: dict[Run, Record], recorded: Recorded, costs: list[dict[s
         "no bound, or not against what.",
         "## At a glance",
         f"{signs}; with the ratio or the difference that was measured.",
-        glance,
+        claims.overview(judged),
         "; ".join(f"{verdict}: {n}" for verdict, n in counts.items()) + ".",
         "## The ledger",
         ledger,

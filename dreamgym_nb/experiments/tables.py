@@ -147,7 +147,7 @@ def overview_1(recorded: Recorded) -> str:
 
 
 def highest_1(recorded: Recorded) -> str:
-    """Which method has the highest mean in each world, and which real RL and imitation have."""
+    """Which method has the highest mean in each world, as a sentence; empty without records."""
     told = []
     for world in SEEDS:
         means = {

@@ -193,12 +193,13 @@ def _value_head(
 def _curriculum(ready: Ready, options: Mapping[str, Any], seed: int) -> Any:
     """What picks the tasks of RL in the dream."""
     from dreamgym_nb.curriculum import curriculum_for
+    from dreamgym_nb.dream import begun_in
     from dreamgym_nb.success_band import BandTasks
 
     options = dict(options)
     prepared = ready.prepared
     if options.pop("rule", "spread") == "band":
-        return BandTasks(prepared.world.tasks("train"), **options)
+        return BandTasks(begun_in(prepared.log, prepared.world.tasks("train")), **options)
     lm, world, log = prepared.model.lm, prepared.world, prepared.log
     return curriculum_for(lm, world, log, seed=seed, **options)
 
