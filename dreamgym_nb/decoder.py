@@ -1,8 +1,8 @@
 """The forward pass of a language model while it reads and writes, over slots.
 
 Keys and values lie in *slots*: those of token i of a row in slot i of that row.  A
-token sees the slots up to its own, so rows may differ in length, padding needs no
-bookkeeping, and what was written in vain is overwritten by what comes next.
+token sees the slots up to its own, so rows may differ in length, and what was written
+in vain is overwritten by what comes next.
 
 `transformers` walks through dozens of modules for each pass; with a small model
 and few rows that walk takes longer than the arithmetic.  So a Llama-style model's
@@ -11,7 +11,11 @@ pass is written out here (`Decoder`).  A block is
     x ← x + W_o attention(q, k, v)        q, k, v = W_qkv norm(x), q and k turned by place
     x ← x + W_down (silu(g) · u)          g, u = W_gate,up norm(x)
 
-All other models go through `transformers` (`LibraryPass`), as does all training.
+Padding stands in no product there: only attention sees rows, everything else works on
+real tokens one below the other.  And where only the last token of each row is scored,
+as after a prompt, the last block is computed for that token alone.
+
+All other models go through `transformers` (`library_pass`), as does all training.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from typing import Protocol
 
 import torch
 from torch.nn import functional as F
-from transformers import Cache, LlamaForCausalLM, PreTrainedModel
+from transformers import LlamaForCausalLM, PreTrainedModel
 
 from dreamgym_nb.scripted import scripted
 
@@ -35,19 +39,22 @@ class Pass(Protocol):
         self,
         ids: torch.Tensor,
         where: torch.Tensor,
-        columns: torch.Tensor,
+        sizes: torch.Tensor,
+        last: bool = False,
         part: slice = slice(None),
     ) -> torch.Tensor:
-        """Read tokens; returns the scores of what follows some of them.
+        """Read tokens; returns the scores of what follows them.
 
         Args:
-            ids: (rows, q).
+            ids: (rows, q), padded on the right.
             where: the slot that each goes to, (rows, q).
-            columns: which of the q tokens are scored, (n,).
+            sizes: how many of each row's tokens are real, (rows,).
+            last: score the last real token of each row only; no row may be empty then.
             part: the rows of the batch that these are.
 
         Returns:
-            Logits, (rows, n, vocabulary), in float32.
+            Logits in float32, (rows, vocabulary) of the last tokens, or (real tokens,
+            vocabulary), row by row.
         """
 
     def reserve(self, width: int) -> None:
@@ -80,14 +87,22 @@ def blind(where: torch.Tensor, width: int, dtype: torch.dtype) -> torch.Tensor |
     Returns:
         (rows, 1, q, width); None where all rows begin, and the mask is the usual one.
     """
-    if width == where.shape[1]:
+    if width == where.shape[1] and not bool(where[:, 0].any()):
         return None
     seen = torch.arange(width, device=where.device) <= where[:, None, :, None]
     mask = torch.zeros(seen.shape, dtype=dtype, device=where.device)
     return mask.masked_fill_(~seen, -math.inf)  # every token sees itself at least
 
 
-# ---- written out -------------------------------------------------------------------------
+def real_tokens(ids: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+    """Where in ``ids.flatten()`` no padding stands, (real tokens,).
+
+    Args:
+        ids: (rows, q), padded on the right.
+        sizes: how many of each row's tokens are real, (rows,).
+    """
+    columns = torch.arange(ids.shape[1], device=ids.device)
+    return (columns < sizes[:, None]).flatten().nonzero()[:, 0]
 
 
 def can_be_written_out(model: PreTrainedModel) -> bool:
@@ -179,15 +194,30 @@ class _WrittenOut:
         self,
         ids: torch.Tensor,
         where: torch.Tensor,
-        columns: torch.Tensor,
+        sizes: torch.Tensor,
+        last: bool = False,
         part: slice = slice(None),
     ) -> torch.Tensor:
-        d, width = self.decoder, int(where.max()) + 1
+        d, real = self.decoder, real_tokens(ids, sizes)
+        width = int(where.flatten()[real].max()) + 1
         self.reserve(width)
-        first, last, _ = part.indices(self.rows)
-        x = d.embed[ids.flatten()]
-        x = _blocks(x, d.weights, self.held, where, first, last, width, d.speed, d.heads, d.eps)
-        return _norm(x.unflatten(0, ids.shape)[:, columns], d.eps) @ d.head
+        begin, end, _ = part.indices(self.rows)
+        ends = sizes.cumsum(0) - 1 if last else None
+        x = _blocks(
+            d.embed[ids.flatten()[real]],
+            d.weights,
+            self.held,
+            where,
+            real,
+            ends,
+            begin,
+            end,
+            width,
+            d.speed,
+            d.heads,
+            d.eps,
+        )
+        return _norm(x, d.eps) @ d.head
 
 
 def _norm(x: torch.Tensor, eps: float) -> torch.Tensor:
@@ -201,8 +231,10 @@ def _blocks(
     weights: list[list[torch.Tensor]],
     held: list[torch.Tensor],
     where: torch.Tensor,
-    first: int,
-    last: int,
+    real: torch.Tensor,
+    ends: torch.Tensor | None,
+    begin: int,
+    end: int,
     width: int,
     speed: torch.Tensor,
     heads: int,
@@ -211,166 +243,56 @@ def _blocks(
     """All blocks of a pass, see the module.
 
     Args:
-        x: what goes in, (rows · q, width of the model).
+        x: what goes in, (real tokens, width of the model).
         weights: of each block, as in `_weights`.
         held: of each block the slots, (2, all rows, groups, capacity, size); written to.
         where: the slot of each token, (rows, q).
-        first: of the rows of the batch that these are.
-        last: the row after them.
+        real: places of the real ones in it, see `real_tokens`.
+        ends: the last real token of each row, (rows,), if these alone are wanted.
+        begin: of the rows of the batch that these are.
+        end: the row after them.
         width: slots that can be seen.
         speed: angle that each pair of a head is turned by from place to place, (size / 2,).
         heads: of the queries.
         eps: of the norms.
 
     Returns:
-        What comes out, shaped as `x`.
+        What comes out, (real tokens or rows, width of the model).
     """
     rows, q = where.shape
     _, all_rows, groups, capacity, size = held[0].shape
+    slot, row = where.flatten()[real], real // q
     # Where, in all slots of a block one after the other, each key and value goes.
     lanes = torch.arange(2 * all_rows * groups, device=x.device)
-    lanes = lanes.view(2, all_rows, 1, groups)[:, first:last]
-    places = (lanes * capacity + where[None, :, :, None]).permute(1, 2, 0, 3).flatten()
-    angles = where.flatten()[:, None, None] * speed
+    lanes = lanes.view(2, all_rows, groups)[:, begin:end][:, row]
+    places = (lanes * capacity + slot[None, :, None]).transpose(0, 1).flatten()
+    angles = slot[:, None, None] * speed
     turn = torch.polar(torch.ones_like(angles), angles)
     mask = blind(where, width, x.dtype)
-    for (w_qkv, w_out, w_gate_up, w_down), slots in zip(weights, held):  # noqa: B905
+    for i, (w_qkv, w_out, w_gate_up, w_down) in enumerate(weights):
         qkv = (_norm(x, eps) @ w_qkv).view(len(x), -1, size)
         pairs = qkv.view(len(x), -1, size // 2, 2)[:, : heads + groups]
         torch.view_as_complex(pairs).mul_(turn)
-        slots.view(-1, size).index_copy_(0, places, qkv[:, heads:].reshape(-1, size))
-        keys, values = slots[:, first:last, :, :width].unbind(0)
+        held[i].view(-1, size).index_copy_(0, places, qkv[:, heads:].reshape(-1, size))
+        queries = qkv[:, :heads].flatten(1)
+        if ends is not None and i == len(weights) - 1:  # nobody reads what the others say
+            x, queries, q = x[ends], queries[ends], 1
+            mask = blind(slot[ends][:, None], width, x.dtype)
+            real = torch.arange(rows, device=x.device)
+        padded = len(real) < rows * q
+        if padded:
+            empty = queries.new_zeros(rows * q, heads * size)
+            queries = empty.index_copy_(0, real, queries)
         seen = F.scaled_dot_product_attention(
-            qkv[:, :heads].view(rows, q, heads, size).transpose(1, 2),
-            keys,
-            values,
+            queries.view(rows, q, heads, size).transpose(1, 2),
+            held[i][0, begin:end, :, :width],
+            held[i][1, begin:end, :, :width],
             attn_mask=mask,
             is_causal=mask is None,
             enable_gqa=groups != heads,
         )
-        x = torch.addmm(x, seen.transpose(1, 2).reshape(len(x), -1), w_out)
+        seen = seen.transpose(1, 2).reshape(rows * q, -1)
+        x = torch.addmm(x, seen[real] if padded else seen, w_out)
         gate, up = (_norm(x, eps) @ w_gate_up).chunk(2, dim=-1)
         x = torch.addmm(x, F.silu(gate).mul_(up), w_down)
     return x
-
-
-# ---- through the library -----------------------------------------------------------------
-
-
-class _Slots(Cache):
-    """The slots in the form that `transformers` asks for.
-
-    Before each pass, `where` says into which slots its tokens go, and `part` in
-    which rows.
-    """
-
-    def __init__(self, rows: int) -> None:
-        super().__init__(layers=[])
-        self.rows = rows
-        self.keys: list[torch.Tensor] = []  # for each layer (rows, heads, capacity, size)
-        self.values: list[torch.Tensor] = []
-        self.where = torch.zeros(0, 0, dtype=torch.long)  # (rows, tokens of this pass)
-        self.part, self.width = slice(None), 0  # rows, and slots that this pass can see
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_, **__
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Put the new keys and values into their slots; returns all that may be seen.
-
-        Args:
-            key_states: (rows, heads, tokens of this pass, size).
-            value_states: the same shape.
-            layer_idx: of the layer that asks.
-
-        Returns:
-            Keys and values, both (rows, heads, width, size).
-        """
-        if layer_idx == len(self.keys):
-            _, heads, _, size = key_states.shape
-            self.keys.append(key_states.new_zeros(self.rows, heads, 0, size))
-            self.values.append(key_states.new_zeros(self.rows, heads, 0, size))
-        every = torch.arange(self.rows, device=key_states.device)[self.part, None]
-        for held, new in ((self.keys, key_states), (self.values, value_states)):
-            if held[layer_idx].shape[2] < self.width:
-                held[layer_idx] = grown(held[layer_idx], self.width, 2)
-            held[layer_idx][every, :, self.where] = new.transpose(1, 2)
-        return (
-            self.keys[layer_idx][self.part, :, : self.width],
-            self.values[layer_idx][self.part, :, : self.width],
-        )
-
-    def take(self, index: torch.Tensor) -> _Slots:
-        """A copy of the rows of `index`."""
-        taken = _Slots(len(index))
-        taken.keys = [slots[index] for slots in self.keys]
-        taken.values = [slots[index] for slots in self.values]
-        return taken
-
-    def keep(self, index: torch.Tensor) -> None:
-        """Go on with the rows of `index` only."""
-        self.rows = len(index)
-        for held in (self.keys, self.values):
-            for layer, slots in enumerate(held):
-                held[layer] = slots[index]
-
-    # Asked by transformers where no mask is given: the first pass, on an empty cache.
-
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Tokens before this pass; only asked where there are none."""
-        return 0
-
-    def get_query_offset(self, layer_idx: int = 0) -> int:
-        """Place of the first token of this pass; only asked where it is 0."""
-        return 0
-
-    def get_mask_sizes(self, *_, **__) -> tuple[int, int]:
-        """Slots to be seen, and the first of them."""
-        return self.width, 0
-
-
-class LibraryPass:
-    """Passes of any model of `transformers` over one batch; see `Pass`.
-
-    Args:
-        model: its layers must all be attention layers.
-        slots: keys and values so far.
-    """
-
-    def __init__(self, model: PreTrainedModel, slots: _Slots) -> None:
-        self.model, self.slots = model, slots
-
-    @classmethod
-    def begin(cls, model: PreTrainedModel, rows: int) -> Pass:
-        """A batch of so many texts, empty yet."""
-        return cls(model, _Slots(rows))
-
-    def reserve(self, width: int) -> None:
-        """As `Pass.reserve`; the library's slots grow when a pass needs them."""
-
-    def take(self, index: torch.Tensor) -> Pass:
-        """As `Pass.take`."""
-        return LibraryPass(self.model, self.slots.take(index))
-
-    def keep(self, index: torch.Tensor) -> None:
-        """As `Pass.keep`."""
-        self.slots.keep(index)
-
-    def __call__(
-        self,
-        ids: torch.Tensor,
-        where: torch.Tensor,
-        columns: torch.Tensor,
-        part: slice = slice(None),
-    ) -> torch.Tensor:
-        """As `Pass`."""
-        self.slots.where, self.slots.part = where, part
-        self.slots.width = int(where.max()) + 1
-        out = self.model(
-            input_ids=ids,
-            attention_mask=blind(where, self.slots.width, self.model.dtype),
-            position_ids=where,
-            past_key_values=self.slots,
-            use_cache=True,
-            logits_to_keep=columns,
-        )
-        return out.logits.float()

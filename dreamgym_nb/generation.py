@@ -5,12 +5,10 @@ Two ideas make it fast, and neither changes what is written.
 *Slots.*  The keys and values of token i of a row lie in slot i of that row, see
 `decoder`: what was written in vain is simply overwritten.
 
-*Drafts.*  Most of what a world answers is copied from its prompt (the state, a
-memory), or is written as it was the last time.  So the tokens that followed the
-same words before are guessed to follow again, and one pass checks all of them:
-each is kept as long as it is what the model itself chooses there (speculative
-decoding with prompt lookup).  Greedy texts stay the same; so do sampled ones,
-because every place of a text has a random number of its own.
+*Drafts.*  What is likely to follow is guessed (see `drafts`), and one pass checks
+all guesses of a row: each is kept as long as it is what the model itself chooses
+there.  Greedy texts stay the same; so do sampled ones, because every place of a
+text has a random number of its own.
 """
 
 from __future__ import annotations
@@ -22,16 +20,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from dreamgym_nb.decoder import Pass
+from dreamgym_nb.drafts import guessed
 from dreamgym_nb.scripted import scripted
 
 if TYPE_CHECKING:
     from dreamgym_nb.language_model import LanguageModel
 
-DRAFT = 2  # tokens guessed for each pass: each costs as much as a real one
-NGRAM = 4  # how many of the last tokens a guess looks at, at most
 TOKENS_PER_PASS = 768  # that are read at once
 SHRINK = 0.7  # rows that are done leave the batch when so few are not
-ENOUGH = 2  # with fewer alike, habit is the better guess
 
 
 @dataclass(frozen=True)
@@ -46,53 +42,6 @@ class Generation:
 
     tokens: list[int]
     logprobs: list[float]
-
-
-class Habits:
-    """What followed each pair of tokens the last time, in any text.
-
-    A table of fixed size: pairs that share a place forget each other, which
-    costs a guess and nothing else.
-
-    Args:
-        pad: the guess where nothing is known.
-    """
-
-    SIZE = 1 << 16
-
-    def __init__(self, pad: int) -> None:
-        self.next = torch.full((self.SIZE,), pad)
-
-    def on(self, device: torch.device) -> torch.Tensor:
-        """The table on a device, (size,): what followed each pair; it moves there."""
-        self.next = self.next.to(device)
-        return self.next
-
-    def learn(self, texts: torch.Tensor, ends: torch.Tensor) -> None:
-        """Remember texts, (rows, width), of which the first `ends`, (rows,), tokens count."""
-        table = self.on(texts.device)
-        real = torch.arange(2, texts.shape[1], device=texts.device) < ends[:, None]
-        places = _place(texts[:, :-2], texts[:, 1:-1], len(table))
-        table[places[real]] = texts[:, 2:][real]
-
-    def guess(self, before: torch.Tensor, last: torch.Tensor, n: int) -> torch.Tensor:
-        """The next `n` tokens after a pair, each (rows,); returns (rows, n)."""
-        return _followers(self.on(last.device), before, last, n)
-
-
-def _place(before: torch.Tensor, last: torch.Tensor, size: int) -> torch.Tensor:
-    return (before * 40_503 + last) % size
-
-
-def _followers(
-    table: torch.Tensor, before: torch.Tensor, last: torch.Tensor, n: int
-) -> torch.Tensor:
-    guesses = torch.zeros(len(last), n, dtype=torch.long, device=last.device)
-    for i in range(n):
-        following = table[_place(before, last, len(table))]
-        guesses[:, i] = following
-        before, last = last, following
-    return guesses
 
 
 def _parts(lengths: Sequence[int]) -> Iterator[slice]:
@@ -165,11 +114,11 @@ class Session:
         self.cache.reserve(int(where.max()) + 1)
         logits = []
         for part in _parts([len(c) for c in chunks]):
-            columns, place = torch.unique(sizes[part] - 1, return_inverse=True)
-            longest = int(columns[-1]) + 1
+            longest = int(sizes[part].max())
             self.lm.passes += 1
-            scores = self.cache(ids[part, :longest], where[part, :longest], columns, part)
-            logits.append(scores[torch.arange(len(place), device=device), place])
+            logits.append(
+                self.cache(ids[part, :longest], where[part, :longest], sizes[part], True, part)
+            )
         self.logits, self.filled = torch.cat(logits), self.filled + sizes
         self.ends = self.filled.clone()
 
@@ -187,9 +136,9 @@ class Session:
             self.texts = torch.cat([self.texts, room], dim=1)
 
     def _guess(self, rows: torch.Tensor) -> torch.Tensor:
-        """What followed the same last tokens before, (rows, draft); see `_guessed`."""
+        """What followed the same last tokens before, (rows, draft); see `drafts.guessed`."""
         habits = self.lm.habits.on(self.texts.device)
-        return _guessed(self.texts[rows], self.ends[rows], habits, self.draft)
+        return guessed(self.texts[rows], self.ends[rows], habits, self.draft)
 
     @torch.inference_mode()
     def write(
@@ -239,8 +188,10 @@ class Session:
             self._make_room(where)
             newest = self.texts[rows, self.ends[rows] - 1][:, None]
             guess = self._guess(rows) if self.draft else newest[:, :0]
+            ids = torch.cat([newest, guess], dim=1)
             self.lm.passes += 1
-            scores = self.cache(torch.cat([newest, guess], dim=1), where, columns)
+            scores = self.cache(ids, where, torch.full_like(rows, ids.shape[1]))
+            scores = scores.unflatten(0, ids.shape)
             so_far = self.texts, self.ends, tokens, logprobs, written
             live = _judged(scores, guess, rows, live, heat, luck, *so_far, self.lm.eos)
             self.filled[rows] = self.ends[rows] - 1
@@ -264,48 +215,6 @@ def closed_up(live: torch.Tensor) -> torch.Tensor:
     order = torch.arange(len(index), device=live.device)
     order[~live[: len(index)]] = index[index >= len(index)]
     return order
-
-
-@scripted
-def _guessed(
-    texts: torch.Tensor,
-    ends: torch.Tensor,
-    habits: torch.Tensor,
-    n: int,
-    most: int = NGRAM,
-    enough: int = ENOUGH,
-) -> torch.Tensor:
-    """What followed the same last tokens before.
-
-    The place of the row where most of the last tokens agree wins, of equally
-    good ones the latest; habit, where fewer than `enough` agree.
-
-    Args:
-        texts: (rows, width).
-        ends: tokens of each, (rows,).
-        habits: table of `Habits`.
-        n: how many are guessed.
-        most: how many of the last tokens are compared.
-        enough: see above.
-
-    Returns:
-        (rows, n).
-    """
-    last = ends[:, None] - 1
-    slots = torch.arange(texts.shape[1], device=texts.device)
-    agree = slots < last
-    score = torch.zeros_like(texts)
-    for back in range(most):
-        token = texts.gather(1, (last - back).clamp(min=0))
-        agree = agree & (texts.roll(back, dims=1) == token) & (slots >= back)
-        score += agree
-    best = (score * texts.shape[1] + slots).argmax(dim=1, keepdim=True)
-    follow = best + 1 + torch.arange(n, device=texts.device)
-    lookup = texts.gather(1, follow.clamp(max=texts.shape[1] - 1))
-    before = texts.gather(1, (last - 1).clamp(min=0))[:, 0]
-    habit = _followers(habits, before, texts.gather(1, last)[:, 0], n)
-    known = (follow <= last) & (score.gather(1, best) >= enough)
-    return torch.where(known, lookup, habit)
 
 
 @scripted

@@ -5,7 +5,10 @@ the longest of all rollouts, and scores every place.  Episodes differ in length
 by far, and on a CPU every padded token costs as much as a real one.  Here the
 rows of a pass are moved to the left, cut to the longest of the pass, and pass
 with others of about their length.  The world's tokens are read but not scored,
-for no loss counts them.  Loss and gradients stay TRL's.
+for no loss counts them.  And rows of groups in which all had the same reward have
+no advantage, so nothing can be learned from them: passes of such rows alone are left
+out.  Loss and gradients stay TRL's; its entropy and clipping are those of the other
+passes.
 """
 
 from __future__ import annotations
@@ -66,6 +69,8 @@ class TrimmedTrainer(GRPOTrainer):
     _own: torch.Tensor | None = None  # the agent's tokens of the pass that is computed now
 
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
+        if inputs.get("teaches") is False:
+            return 0.0 * sum(p.flatten()[0] for p in model.parameters() if p.requires_grad)
         self._own = inputs.get("tool_mask")
         old = inputs.get("old_per_token_logps")
         if self._own is not None and old is not None:
@@ -113,16 +118,22 @@ class TrimmedTrainer(GRPOTrainer):
 def by_length(passes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same rows in as many passes, those of about the same length together.
 
+    Rows without advantage come last.  Each pass tells whether it ``"teaches"``: whether it
+    has others; the first one always says so, for an update must have a pass.
+
     Args:
         passes: of one update; tensors with a first dimension are one entry for each row.
     """
     rows = [len(p["completion_mask"]) for p in passes]
     lengths = torch.cat([p["prompt_mask"].sum(1) + p["completion_mask"].sum(1) for p in passes])
-    order = lengths.argsort(stable=True)
+    idle = torch.cat([p["advantages"] for p in passes]) == 0
+    order = (lengths + idle * (lengths.max() + 1)).argsort(stable=True)
     found = [dict(p) for p in passes]
     for name, first in passes[0].items():
         if isinstance(first, torch.Tensor) and first.ndim and len(first) == rows[0]:
             whole = torch.cat([p[name] for p in passes])[order]
             for one, part in zip(found, whole.split(rows), strict=True):
                 one[name] = part
+    for i, one in enumerate(found):
+        one["teaches"] = i == 0 or bool(one["advantages"].any())
     return found

@@ -33,10 +33,12 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from dreamgym_nb.decoder import Decoder, LibraryPass, Pass, can_be_written_out
+from dreamgym_nb.decoder import Decoder, Pass, can_be_written_out
+from dreamgym_nb.drafts import DRAFT, Habits
 from dreamgym_nb.errors import UserError
-from dreamgym_nb.generation import DRAFT, Generation, Habits
+from dreamgym_nb.generation import Generation
 from dreamgym_nb.heap import set_large_blocks_apart
+from dreamgym_nb.library_pass import LibraryPass
 from dreamgym_nb.prompts import EOS, PHRASES
 from dreamgym_nb.team import Team
 
@@ -89,7 +91,7 @@ class LanguageModel:
         tokenizer: its tokenizer.
 
     Attributes:
-        draft: tokens guessed for each pass while writing, see `generation`.
+        draft: tokens guessed for each pass while writing, see `drafts`.
         habits: what followed each pair of tokens when it last wrote them.
         passes: of the model, while reading and writing.
     """

@@ -4,9 +4,10 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from dreamgym_nb.decoder import Decoder, LibraryPass, can_be_written_out
+from dreamgym_nb.decoder import Decoder, can_be_written_out
 from dreamgym_nb.generation import TOKENS_PER_PASS, Session, _parts
 from dreamgym_nb.language_model import LanguageModel
+from dreamgym_nb.library_pass import LibraryPass
 
 SHAPES = {
     "as ours": {},
@@ -46,16 +47,17 @@ def test_it_says_what_the_library_says(changes):
     ways = [Decoder(model).begin(4), LibraryPass.begin(model, 4)]
     said = []
     for way in ways:
-        columns = torch.tensor([1, 8])
-        first = way(ids[:3], places[:3], columns, slice(0, 3))
-        last_row = way(ids[3:, :2], places[3:, :2], torch.tensor([1]), slice(3, 4))
+        every = way(ids[:3], places[:3], lengths[:3], part=slice(0, 3))
+        last = way(ids[3:, :2], places[3:, :2], lengths[3:], True, slice(3, 4))
+        assert every.shape == (9 + 4 + 6, 50) and last.shape == (1, 50)
         way = way.take(torch.tensor([1, 3, 0, 1]))
         kept = lengths[[1, 3, 0, 1]]
-        # Shorter rows hold what padding wrote; their own next tokens go over it.
+        # Shorter rows may hold what padding wrote; their own next tokens go over it.
         next_ones = kept[:, None] + torch.arange(3)
-        second = way(ids[:, 2:5], next_ones, torch.arange(3))
-        third = way(ids[:, :1], next_ones[:, -1:] + 1, torch.tensor([0]))
-        said.append([first, last_row, second, third])
+        second = way(ids[:, 2:5], next_ones, torch.tensor([3, 1, 0, 2]))  # one row reads nothing
+        kept = kept + torch.tensor([3, 1, 0, 2])
+        third = way(ids[:, 5:9], kept[:, None] + torch.arange(4), torch.tensor([2, 4, 1, 1]), True)
+        said.append([every, last, second, third])
     for ours, library in zip(*said, strict=True):
         assert library.abs().max() > 1
         assert (ours - library).abs().max() < 1e-4
@@ -70,15 +72,15 @@ def test_rows_that_are_kept_go_on_as_copies_of_them_do(begin, kept):
     said = []
     for in_place in (True, False):
         way = begin(Decoder(model) if begin is Decoder.begin else model, 4)
-        way(ids[:, :6], torch.arange(6).expand(4, 6), torch.tensor([5]))
+        way(ids[:, :6], torch.arange(6).expand(4, 6), torch.full((4,), 6), True)
         if in_place:
             way.keep(torch.tensor(kept))
         else:
             way = way.take(torch.tensor(kept))
         where = torch.tensor([[6, 7]]).expand(len(kept), 2)
-        said.append(way(ids[kept, 6:8], where, torch.tensor([0, 1])))
+        said.append(way(ids[kept, 6:8], where, torch.full((len(kept),), 2)))
         way.reserve(100)  # more room, where the rows that left have none
-        said.append(way(ids[kept, 8:], where[:, 1:] + 1, torch.tensor([0])))
+        said.append(way(ids[kept, 8:], where[:, 1:] + 1, torch.ones(len(kept)).long()))
     assert torch.equal(said[0], said[2]) and torch.equal(said[1], said[3])
 
 
@@ -87,9 +89,9 @@ def test_a_row_is_what_one_plain_pass_says_of_its_whole_text():
     model = llama()
     ids = torch.randint(50, (2, 8), generator=torch.Generator().manual_seed(2))
     way = Decoder(model).begin(2)
-    way(ids[:, :5], torch.arange(5).expand(2, 5), torch.tensor([4]))
+    way(ids[:, :5], torch.arange(5).expand(2, 5), torch.tensor([5, 3]), True)
     where = torch.tensor([[5, 6], [3, 4]])  # the second row had only three tokens
-    said = way(ids[:, 5:7], where, torch.tensor([1]))[:, 0]
+    said = way(ids[:, 5:7], where, torch.tensor([2, 2]), True)
     texts = [ids[0, :7], torch.cat([ids[1, :3], ids[1, 5:7]])]
     for row, text in zip(said, texts, strict=True):
         assert torch.allclose(row, model(input_ids=text[None]).logits[0, -1], atol=1e-4)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from dreamgym_nb.generation import Habits, Session
+from dreamgym_nb.drafts import Habits
+from dreamgym_nb.generation import Session
 from dreamgym_nb.prompts import first_turn, next_turn
 
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 from trl import GRPOTrainer
 
-from dreamgym_nb import grpo
+from dreamgym_nb import grpo, grpo_trainer
 from dreamgym_nb.grpo import GRPOSettings
 from dreamgym_nb.grpo_trainer import by_length, completion_scores
+from dreamgym_nb.worlds.vector import RealWorlds
 
 SETTINGS = GRPOSettings(iterations=1, groups=2, group_size=4, microbatch=8, seed=1)
 PROMPT, COMPLETION = 5, 9
@@ -109,3 +110,59 @@ def test_rows_of_one_length_pass_together():
     assert second["advantages"].tolist() == second["completion_mask"].sum(1).tolist() == [7, 8, 9]
     assert first["num_items_in_batch"] == second["num_items_in_batch"] == 33
     assert passes[0]["advantages"].tolist() == lengths[:3], "what was given stays as it was"
+    assert first["teaches"] and second["teaches"]
+
+
+@pytest.mark.parametrize("own", [[0, 0.5, 0, 0, -0.5, 0], [0] * 6], ids=["some", "none"])
+def test_rows_without_advantage_come_last_and_are_not_passed(lm, own):
+    mask = torch.ones(6, 9, dtype=torch.long)
+    passes = [
+        {
+            "prompt_mask": torch.ones(2, 1, dtype=torch.long),
+            "completion_mask": mask[i : i + 2],
+            "advantages": torch.tensor(own[i : i + 2], dtype=torch.float),
+        }
+        for i in (0, 2, 4)
+    ]
+    sorted_ones = by_length(passes)
+    assert [p["teaches"] for p in sorted_ones] == [True, False, False]
+    assert sorted_ones[0]["advantages"].tolist() == [own[1], own[4]]
+    trainer = grpo._trainer(lm, types.SimpleNamespace(rollout=None), SETTINGS)
+    lm.model.zero_grad()
+    loss = trainer._compute_loss(lm.model, sorted_ones[1])  # TRL would want more than this
+    loss.backward()
+    assert loss.item() == 0
+    grads = [p.grad for p in lm.model.parameters()]
+    assert all(g is not None and not g.any() for g in grads), "as from a loss that is zero"
+
+
+def test_an_update_is_the_same_without_the_passes_that_teach_nothing(lm, shop, monkeypatch):
+    """Two groups, one of which all fail: weights after the update with them and without."""
+
+    def rewards(outcome, **_):
+        return [0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+
+    monkeypatch.setattr(grpo, "_outcome_reward", rewards)
+    settings = dataclasses.replace(SETTINGS, microbatch=2)
+    scored = []
+
+    def spy(*given):
+        scored.append(len(given[1]))
+        return completion_scores(*given)
+
+    def updated(sort):
+        one = lm.copy()
+        scored.clear()
+        monkeypatch.setattr(grpo_trainer, "by_length", sort)
+        tasks = grpo.uniform_tasks(shop.tasks("train"))
+        grpo.train_grpo(one, lambda n: RealWorlds(shop, n), tasks, settings)
+        return list(one.model.parameters()), len(scored)
+
+    monkeypatch.setattr(grpo_trainer, "completion_scores", spy)
+    with_them, four = updated(lambda passes: [{**p, "teaches": True} for p in by_length(passes)])
+    without, two = updated(by_length)
+    assert (four, two) == (4, 2)
+    before = list(lm.model.parameters())
+    assert any(not torch.equal(a, b) for a, b in zip(with_them, before, strict=True))
+    for a, b in zip(with_them, without, strict=True):
+        assert torch.allclose(a, b, atol=1e-6)

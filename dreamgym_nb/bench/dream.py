@@ -20,8 +20,9 @@ from dreamgym_nb.bench import plain
 from dreamgym_nb.bench.measure import Arithmetic, Say, Way, digits, rates, ratio, take_turns
 from dreamgym_nb.bench.scenes import Scene, beginner, recorded_questions, scene
 from dreamgym_nb.decoder import Pass
+from dreamgym_nb.drafts import DRAFT
 from dreamgym_nb.experience_model import ExperienceModel, Question
-from dreamgym_nb.generation import DRAFT, Generation
+from dreamgym_nb.generation import Generation
 from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.prompts import Format
 
