@@ -129,6 +129,13 @@ class Trajectory:
         return [(o, t.action) for o, t in zip(seen, self.transitions, strict=True)]
 
 
+def spread(tasks: Sequence[Task], n: int) -> list[Task]:
+    """`n` of the tasks (all, if there are fewer), evenly spread over their order."""
+    if len(tasks) <= n:
+        return list(tasks)
+    return [tasks[i * len(tasks) // n] for i in range(n)]
+
+
 def transitions_of(trajectories: Iterable[Trajectory]) -> list[Transition]:
     """All transitions of all trajectories, in order."""
     return [t for trajectory in trajectories for t in trajectory.transitions]

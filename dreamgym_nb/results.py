@@ -12,13 +12,11 @@ import argparse
 import dataclasses
 import json
 import math
-import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import date
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +27,9 @@ from dreamgym_nb import fidelity
 from dreamgym_nb.backbone import SHIPPED, load_backbone
 from dreamgym_nb.dream import start_as
 from dreamgym_nb.errors import UserError
-from dreamgym_nb.experience import Task, atomic_write, transitions_of
+from dreamgym_nb.experience import Task, atomic_write, spread, transitions_of
 from dreamgym_nb.experiments import command
+from dreamgym_nb.experiments.store import machine
 from dreamgym_nb.grpo import GRPOSettings, IterationRecord
 from dreamgym_nb.intervals import mean_and_interval
 from dreamgym_nb.loop import PREPARATIONS, dream_rl, evaluate, prepare
@@ -112,7 +111,7 @@ def first_light(
         "version": VERSION,
         "seed": seed,
         "date": date.today().isoformat(),
-        "machine": machine(),
+        "machine": machine(torch.get_num_threads()),
         "backbone": json.loads((SHIPPED / world_name / "recipe.json").read_text(encoding="utf-8")),
         "preparation": dataclasses.asdict(sizes),
         "settings": dataclasses.asdict(settings),
@@ -145,13 +144,6 @@ SETTINGS = {
 EXAMS = {"shop": (200, 4, 200), "house": (120, 2, 60), "web": (200, 2, 60)}
 
 
-def spread(tasks: Sequence[Task], n: int) -> list[Task]:
-    """`n` of the tasks (all, if there are fewer), evenly spread over their order."""
-    if len(tasks) <= n:
-        return list(tasks)
-    return [tasks[i * len(tasks) // n] for i in range(n)]
-
-
 # What a seed chooses, and what the backbone was pre-trained on.
 _KINDS = {
     "shop": ("another shop", "other shops"),
@@ -162,16 +154,6 @@ _KINDS = {
 
 def _points(result: dict[str, Any]) -> dict[str, float]:
     return {name: result[name]["success"] for name in ("real", "dream")}
-
-
-def machine() -> dict[str, Any]:
-    """What a number was measured on."""
-    packages = ("torch", "transformers", "trl", "gymnasium", "scikit-learn", "numpy")
-    return {
-        "python": platform.python_version(),
-        "threads": torch.get_num_threads(),
-        **{name: metadata.version(name) for name in packages},
-    }
 
 
 EXPERIMENTS: dict[str, Callable[..., dict[str, Any]]] = {

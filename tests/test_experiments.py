@@ -184,6 +184,8 @@ def test_a_damaged_stage_gets_a_sentence(stages):
     (done.folder / "info.json").write_text("{")
     with pytest.raises(UserError, match="delete that folder"):
         Stages(stages).stage("a", {}, lambda folder: {})
+    anew = Stages(stages, since=1.0).stage("a", {}, lambda folder: {"n": 1})
+    assert anew.made and anew.info == {"n": 1}, "what is made again anyway may be damaged"
 
 
 def test_the_cache_lies_where_the_reader_says(tmp_path, monkeypatch):

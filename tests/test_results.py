@@ -6,6 +6,7 @@ import pytest
 
 from dreamgym_nb import results
 from dreamgym_nb.errors import UserError
+from dreamgym_nb.experience import spread
 from dreamgym_nb.loop import PREPARATIONS
 from dreamgym_nb.worlds import WORLDS
 
@@ -25,7 +26,7 @@ def test_every_world_is_prepared_trained_and_examined_by_sizes_of_its_own():
     "n, expected", [(3, [0, 3, 6]), (10, list(range(10))), (99, list(range(10)))]
 )
 def test_tasks_are_taken_from_the_whole_list(n, expected):
-    assert results.spread(list(range(10)), n) == expected
+    assert spread(list(range(10)), n) == expected
 
 
 @pytest.mark.parametrize("name", LIGHTS)

@@ -12,16 +12,17 @@ import json
 import time
 from collections.abc import Sequence
 from datetime import date
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dreamgym_nb import results
+import torch
+
 from dreamgym_nb.bench import dream, growth, iteration, page, training, worlds
 from dreamgym_nb.bench.measure import MEMORY_METHOD, Say, memory_growth, regressions
-from dreamgym_nb.course import costs
+from dreamgym_nb.course.machine import busy, described
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import atomic_write
+from dreamgym_nb.experiments.store import PACKAGES
 
 SCHEMA = 1
 RECORD = Path("results/bench.json")
@@ -38,9 +39,7 @@ SIZES = ("smoke", "full")
 
 def facts() -> dict[str, Any]:
     """What a number was measured on; numbers of other facts are not comparable."""
-    machine = costs.machine()
-    machine.pop("load")  # how busy it was differs from minute to minute
-    return {**machine, **results.machine(), "tokenizers": metadata.version("tokenizers")}
+    return {**described(*PACKAGES, "tokenizers"), "threads": torch.get_num_threads()}
 
 
 def measure(name: str, size: str, say: Say = print) -> dict[str, Any]:
@@ -59,12 +58,12 @@ def measure(name: str, size: str, say: Say = print) -> dict[str, Any]:
     if size not in SIZES:
         raise UserError(f"There is no size {size!r}: choose one of {', '.join(SIZES)}.")
     section, start, cpu = SECTIONS[name], time.perf_counter(), time.process_time()
-    load = costs.machine()["load"]
+    load_before = busy()
     grown, found = memory_growth(lambda: section.measure(section.SIZES[size], say), every=0.05)
     return {
         "date": date.today().isoformat(),
         "machine": facts(),
-        "load": load,
+        "load": load_before,
         "seconds": round(time.perf_counter() - start, 1),
         "cpu_seconds": round(time.process_time() - cpu, 1),
         "memory_mb": round(grown),

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import platform
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,7 +22,7 @@ import psutil
 
 from ..errors import UserError
 from ..experience import Task, atomic_write
-from .machine import available_cpus, processor
+from .machine import busy, described
 
 if TYPE_CHECKING:
     from ..worlds import World
@@ -121,17 +118,6 @@ def _cpu_seconds() -> float:
     return used
 
 
-def machine() -> dict[str, object]:
-    """Return the facts of this machine that decide how fast it is, and how busy it was."""
-    return {
-        "processor": processor(),
-        "cpus": available_cpus(),
-        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
-        "python": ".".join(map(str, sys.version_info[:3])),
-        "system": platform.system(),
-    }
-
-
 def save(costs: Sequence[StepCost], path: Path = RECORD, **facts: object) -> Path:
     """Write a record of measured costs, with the date and the facts of this machine.
 
@@ -143,7 +129,7 @@ def save(costs: Sequence[StepCost], path: Path = RECORD, **facts: object) -> Pat
     record = {
         "schema": SCHEMA,
         "date": date.today().isoformat(),
-        "machine": {**machine(), **facts},
+        "machine": {**described(), "load": busy(), **facts},
         "costs": [
             {**asdict(c), "seconds": round(c.seconds, 4), "cpu_seconds": round(c.cpu_seconds, 4)}
             for c in costs

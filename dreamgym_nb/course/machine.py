@@ -11,6 +11,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import psutil
@@ -38,6 +39,30 @@ def processor() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+def described(*packages: str) -> dict[str, object]:
+    """Return on what a number is measured: processor, cores, Python, system, versions.
+
+    Args:
+        packages: Those whose version is told, where they are installed.
+    """
+    return {
+        "processor": processor(),
+        "cpus": available_cpus(),
+        "python": platform.python_version(),
+        "system": platform.system(),
+        **{name: metadata.version(name) for name in packages if _installed(name)},
+    }
+
+
+def _installed(package: str) -> bool:
+    return bool(list(metadata.distributions(name=package)))
+
+
+def busy() -> float | None:
+    """Return how many processes wanted a processor in the last minute; None where unknown."""
+    return round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
 
 
 def available_cpus(root: Path = Path("/")) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from transformers.utils.logging import disable_progress_bar
 from dreamgym_nb import fidelity, loop
 from dreamgym_nb.backbone import RECIPES, SHIPPED, Recipe, load_backbone, pretrain
 from dreamgym_nb.dream import start_as
-from dreamgym_nb.experience import Task, transitions_of
+from dreamgym_nb.experience import spread, transitions_of
 from dreamgym_nb.experience_model import ExperienceModel
 from dreamgym_nb.experiments import joint
 from dreamgym_nb.experiments.runner import Context
@@ -153,13 +153,6 @@ def prepare(ctx: Context, plan: Plan | None = None, world: str | None = None) ->
 
 
 # ---- measuring ------------------------------------------------------------------------------
-
-
-def spread(tasks: Sequence[Task], n: int) -> list[Task]:
-    """`n` of the tasks (all, if there are fewer), evenly spread over their order."""
-    if len(tasks) <= n:
-        return list(tasks)
-    return [tasks[i * len(tasks) // n] for i in range(n)]
 
 
 def examine(ready: Ready, plan: Plan, agent: LanguageModel, dream: bool) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import functools
 import hashlib
 import json
 import math
-import platform
 import shutil
 import subprocess
 import tempfile
@@ -20,14 +19,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from dreamgym_nb import cache
-from dreamgym_nb.course.machine import processor
+from dreamgym_nb.course.machine import described
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import atomic_write
 from dreamgym_nb.experiments.grid import FULL, METHODS, VARIANTS, Run
@@ -47,11 +45,9 @@ def cache_folder() -> Path:
 def machine(threads: int) -> dict[str, Any]:
     """On what a number was measured: processor, Python, packages, this code, threads."""
     return {
-        "processor": processor(),
-        "python": platform.python_version(),
+        **described("dreamgym_nb", *PACKAGES),
         "threads": threads,
         **({"commit": code} if (code := commit()) else {}),
-        **{name: metadata.version(name) for name in ("dreamgym_nb", *PACKAGES) if _there(name)},
     }
 
 
@@ -65,10 +61,6 @@ def commit() -> str:
     head = ask([git, "rev-parse", "--short=12", "HEAD"], check=False)
     changed = ask([git, "diff", "--quiet", "HEAD", "--", "."], check=False).returncode
     return head.stdout.strip() + "+" * bool(head.stdout and changed)
-
-
-def _there(name: str) -> bool:
-    return bool(list(metadata.distributions(name=name)))
 
 
 def plain(value: Any) -> Any:
@@ -209,17 +201,27 @@ class Stages:
             make: given an empty folder, does the work there and returns `info`.
 
         Raises:
-            UserError: the folder of the stage is damaged.
+            UserError: the folder of the stage is damaged, and it is not to be made again.
         """
         place = self.place(name, key)
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / f".{place.name}.lock"):
-            found = self._found(place) if place.is_dir() else None
-            if found and found.origin.get("time", 0.0) >= self.since:
+            if found := self._usable(place):
                 return found
             shutil.rmtree(place, ignore_errors=True)
             self._make(place, key, make)
             return replace(self._found(place), made=True)
+
+    def _usable(self, place: Path) -> Stage | None:
+        if not place.is_dir():
+            return None
+        try:
+            found = self._found(place)
+        except UserError:
+            if not self.since:
+                raise
+            return None  # damaged, and to be made again anyway
+        return found if found.origin.get("time", 0.0) >= self.since else None
 
     def _found(self, place: Path) -> Stage:
         try:

@@ -17,9 +17,10 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 
 from dreamgym_nb import loop
+from dreamgym_nb.experience import spread
 from dreamgym_nb.experiments.runner import Context
 from dreamgym_nb.experiments.scale import Plan
-from dreamgym_nb.experiments.stages import Ready, examine, real, spread, start_exam
+from dreamgym_nb.experiments.stages import Ready, examine, real, start_exam
 from dreamgym_nb.experiments.store import Stage
 from dreamgym_nb.grpo import GRPOSettings, IterationRecord, RLHistory
 from dreamgym_nb.language_model import LanguageModel
