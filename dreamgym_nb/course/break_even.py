@@ -23,7 +23,7 @@ from .widgets import _NEEDS_KERNEL
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LEAST, MOST = -4.0, 2.0  # of a real step's price, powers of ten in seconds
+LEAST, MOST = -5.0, 2.0  # of a real step's price, powers of ten in seconds
 _WIDE, _ROW, _LEFT = 380, 30, 150  # of the bars, in pixels
 
 

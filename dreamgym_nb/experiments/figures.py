@@ -169,7 +169,7 @@ def _sweep(recorded: Recorded, name: str, figure: Figure) -> tuple[Figure, Pictu
     told, there = [], 0
     # Numbers that lie far apart, such as sizes of logs, stand at equal distances.
     names = [
-        label(variant) if name == "size" else f"{point:g}"
+        label(variant).replace(" ", "\n") if name == "size" else f"{point:g}"
         for (_, variant), point in zip(table.rows, table.points, strict=True)
     ]
     for place, (method, variant) in enumerate(table.rows):

@@ -51,6 +51,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "log_250": {"preparation.log_episodes": 250},
         "log_500": {"preparation.log_episodes": 500},
         "log_1000": {"preparation.log_episodes": 1000},
+        "tiny": {"backbone": "tiny"},
         "small": {"backbone": "small"},
         "large": {"backbone": "large"},
         "k_2": {"format.memories": 2},
@@ -164,10 +165,10 @@ TABLES: Mapping[str, Table] = MappingProxyType(
         ),
         "size": Table(
             "How large the language model is",
-            _dream("small", FULL, "large"),
+            _dream("tiny", "small", FULL, "large"),
             ("shop",),
-            "backbone",
-            (0, 1, 2),
+            "size of the backbone, from tiny to large",
+            (0, 1, 2, 3),
         ),
         "memories": Table(
             "How many memories the experience model reads",

@@ -19,7 +19,11 @@ from dreamgym_nb.loop import PREPARATIONS, Preparation
 from dreamgym_nb.ppo import PPOSettings
 
 BACKBONES: Mapping[str, Mapping[str, int]] = MappingProxyType(
-    {"small": {"width": 64, "layers": 3}, "large": {"width": 192, "layers": 5}}
+    {
+        "tiny": {"width": 32, "layers": 2},
+        "small": {"width": 64, "layers": 3},
+        "large": {"width": 192, "layers": 5},
+    }
 )
 """Other sizes of the backbone; otherwise they are made as the shipped one is."""
 
