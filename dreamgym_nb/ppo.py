@@ -54,7 +54,9 @@ class PPOSettings:
         gamma, lam: γ and λ of GAE, for each token of the agent (an episode has dozens,
             so λ is nearer to 1 than where a step is an action: 0.95^40 is 0.13).
         bootstrap: whether an episode cut by the step limit is worth V(s_T)
-            there, as it might have gone on; otherwise 0, as if it had failed.
+            there, as it might have gone on; otherwise 0, as if it had failed.  Where only
+            success within the limit is paid, it has: V would be taught its own hope for
+            each of them, and foresees less than a constant does after a few iterations.
         normalise: whether the advantages of an iteration get mean 0 and deviation 1.
         target_kl: an iteration's updates stop when the policy is this far
             from the one that acted, nats for each token; None for never.
@@ -81,7 +83,7 @@ class PPOSettings:
     entropy_weight: float = 0.0
     gamma: float = 1.0
     lam: float = 0.99
-    bootstrap: bool = True
+    bootstrap: bool = False
     normalise: bool = True
     target_kl: float | None = 0.03
     max_grad_norm: float = 1.0

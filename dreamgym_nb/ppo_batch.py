@@ -49,7 +49,7 @@ class Batch:
     returns: torch.Tensor
 
     @classmethod
-    def of(cls, lm: LanguageModel, episodes: Sequence[Episode], bootstrap: bool = True) -> Batch:
+    def of(cls, lm: LanguageModel, episodes: Sequence[Episode], bootstrap: bool = False) -> Batch:
         """Lay out episodes; what the policy says about them is filled in by `gather`."""
         texts = [e.tokens + (_last_words(lm, e) if bootstrap else []) for e in episodes]
         shape = len(texts), 1 + max(len(t) for t in texts)
