@@ -64,6 +64,8 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "after_sft": {"begin": "sft"},
         # Another rule for which tasks to take; "no_tasks" takes them uniformly.
         "band": {"curriculum": {"rule": "band"}},
+        # An episode that ran out of steps is worth what V says, instead of nothing.
+        "bootstrap": {"ppo.bootstrap": True},
         # Where the agent of a transfer was trained; its backbone knows all worlds.
         "from_shop": {"source": "shop", "backbone": "joint"},
         "from_house": {"source": "house", "backbone": "joint"},
@@ -193,6 +195,11 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             "Which tasks are taken: uniformly, of medium difficulty, or varied by V_τ",
             _dream("no_tasks", "band", FULL),
             ("shop",),
+        ),
+        "cut": Table(
+            "What an episode that ran out of steps is worth to PPO",
+            tuple((m, v) for m in ("ppo_real", "ppo_dream") for v in (FULL, "bootstrap")),
+            ("house",),
         ),
         "transfer": Table(
             "Trained in one world's dream, tested in another",

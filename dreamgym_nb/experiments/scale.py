@@ -142,7 +142,7 @@ def resolve(run: Run, world: str | None = None) -> Plan:
 
     The names of a variant's changes: ``preparation.X`` and ``format.X`` for a
     field of `Preparation` and its `Format`, ``rl.X`` for one of both RL
-    settings, ``curriculum.X`` for an option of the curriculum or
+    settings, ``ppo.X`` for one of PPO's, ``curriculum.X`` for an option of the curriculum or
     ``curriculum`` for all of them, ``backbone``, ``source``, and ``begin``.
 
     Args:
@@ -173,6 +173,8 @@ def resolve(run: Run, world: str | None = None) -> Plan:
             plan = _with(plan, preparation=_changed(s.preparation, "format", changed))
         elif place == "rl":
             plan = _with(plan, grpo=_changed(s.grpo, part, value), ppo=_changed(s.ppo, part, value))
+        elif place == "ppo":
+            plan = _with(plan, ppo=_changed(s.ppo, part, value))
         else:
             raise UserError(f"The variant {run.variant!r} changes {name!r}, which is nothing.")
     return plan

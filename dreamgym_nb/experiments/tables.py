@@ -29,6 +29,7 @@ LABELS = {
     "large": "large backbone",
     "long": "three times as many iterations",
     "after_sft": "begun from SFT",
+    "bootstrap": "a cut episode is worth V",
     **{f"log_{n}": f"log of {n:,} episodes" for n in (125, 250, 500, 1000)},
     **{f"lambda_{percent}": f"λ = {percent / 100:g}" for percent in (10, 50, 75)},
     **{f"k_{k}": f"k = {k}" for k in (2, 4)},
@@ -196,12 +197,13 @@ def variants(recorded: Recorded, name: str, world: str) -> str:
     published = name == "table2" and world in paper.TABLE_2[""]
     head = ["variant", "seeds", *(title for title, _, _ in columns)]
     head += [f"paper: {paper.BENCHMARKS[world]}, %"] if published else []
-    rows = []
+    rows, methods = [], {method for method, _ in TABLES[name].rows}
     for method, variant in TABLES[name].rows:
         seeds = recorded.seeds(world, method, variant)
         if not seeds:
             continue
-        cells = [label(variant), str(len(seeds))]
+        what = label(variant) if len(methods) == 1 else f"{METHODS[method]}: {label(variant)}"
+        cells = [what, str(len(seeds))]
         for _, measure, form in columns:
             found = recorded.values(world, method, variant, measure)
             cells.append(mean_text(found.values(), form) if found else NOTHING)
