@@ -116,9 +116,8 @@ class Session:
         for part in _parts([len(c) for c in chunks]):
             longest = int(sizes[part].max())
             self.lm.passes += 1
-            logits.append(
-                self.cache(ids[part, :longest], where[part, :longest], sizes[part], True, part)
-            )
+            read = ids[part, :longest], where[part, :longest], sizes[part]
+            logits.append(self.cache(*read, last=True, part=part))
         self.logits, self.filled = torch.cat(logits), self.filled + sizes
         self.ends = self.filled.clone()
 

@@ -87,7 +87,8 @@ class IterationRecord:
             these teach GRPO anything.
         value_spread: mean over groups of V_τ = (1/n) Σ (r_i − r̄)².
         transitions: cumulative, in the world trained in.
-        entropy, clip_fraction, grad_norm: TRL's, mean over the minibatches.
+        entropy, clip_fraction, grad_norm: TRL's, mean over the minibatches; of GRPO the first
+            two are those of the passes that teach, see `grpo_trainer`.
         seconds: of the clock since the start of training, without what the caller does after
             an iteration (evaluation; in the dream also the growth of buffer and curriculum).
         extra: whatever the caller's callback adds (evaluations, …).

@@ -97,6 +97,21 @@ def test_a_row_is_what_one_plain_pass_says_of_its_whole_text():
         assert torch.allclose(row, model(input_ids=text[None]).logits[0, -1], atol=1e-4)
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("begin", [Decoder.begin, LibraryPass.begin])
+def test_one_row_may_begin_while_another_goes_on(begin):
+    """As many tokens as slots in sight, and yet not all of them begin: the mask says which."""
+    model = llama()
+    ids = torch.randint(50, (2, 6), generator=torch.Generator().manual_seed(5))
+    way = begin(Decoder(model) if begin is Decoder.begin else model, 2)
+    way(ids[:1, :5], torch.arange(5)[None], torch.tensor([5]), True, slice(0, 1))
+    where = torch.tensor([[5, 6, 7, 8, 9, 10], [0, 1, 2, 3, 4, 5]])
+    mixed = torch.stack([ids[0].roll(1), ids[1]])  # row 0 has one token left, row 1 all six
+    said = way(mixed, where, torch.tensor([1, 6]), True)
+    for row, text in zip(said, ids, strict=True):
+        assert torch.allclose(row, model(input_ids=text[None]).logits[0, -1], atol=1e-4)
+
+
 @pytest.mark.parametrize(
     "model",
     [

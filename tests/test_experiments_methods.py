@@ -113,6 +113,8 @@ def test_a_variant_changes_what_it_names_and_nothing_else():
     assert resolve(Run("shop", "grpo_dream", 3, "log_250")).scale.preparation.log_episodes == 250
     assert resolve(Run("shop", "grpo_dream", 3, "no_tasks")).scale.curriculum is None
     assert resolve(Run("shop", "grpo_dream", 3, "small")).backbone == "small"
+    cut = [resolve(Run("house", "ppo_real", 3, v)).scale for v in ("", "bootstrap")]
+    assert [scale.ppo.bootstrap for scale in cut] == [False, True] and cut[0].grpo == cut[1].grpo
     assert resolve(Run("web", "transfer", 3, "from_shop")).source == "shop"
 
 

@@ -83,6 +83,16 @@ def rows(table):
     return {row[0]: dict(zip(cells[0], row, strict=True)) for row in cells[2:]}
 
 
+def test_rows_of_several_methods_say_which(tmp_path):
+    records = Records(tmp_path)
+    for method, variant, success in (("ppo_real", "", 0.5), ("ppo_dream", "bootstrap", 0.1)):
+        records.save(Run("house", method, 0, variant), made(success))
+    found = rows(tables.variants(Recorded(records.all()), "cut", "house"))
+    assert found["PPO, real: full"]["success"] == "0.50"
+    assert found["PPO, dream: a cut episode is worth V"]["success"] == "0.10"
+    assert len(found) == 2, "what is not run has no row"
+
+
 # ---- arithmetic -----------------------------------------------------------------------------
 
 
