@@ -214,8 +214,8 @@ class _ClockedPass:
     def __init__(self, inner: Pass, clocked: _Clocked) -> None:
         self.inner, self.clocked = inner, clocked
 
-    def __call__(self, *args: Any) -> torch.Tensor:
-        return self.clocked("passes", self.inner)(*args)
+    def __call__(self, *args: Any, **options: Any) -> torch.Tensor:
+        return self.clocked("passes", self.inner)(*args, **options)
 
     def reserve(self, width: int) -> None:
         self.inner.reserve(width)
