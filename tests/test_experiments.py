@@ -64,7 +64,7 @@ def toy(ctx):
 
 
 def settings(run):
-    return {"method": run.method, **run.overrides}
+    return {"here": {"scale": {"method": run.method}, **run.overrides}}
 
 
 METHODS = {name: Method(toy, settings) for name in ("start", "sft", "grpo_dream")}
@@ -372,9 +372,39 @@ def test_a_record_of_other_settings_is_outdated(go, records):
     go()
     changed = {
         **METHODS,
-        "sft": dataclasses.replace(METHODS["sft"], settings=lambda run: {"new": (1,)}),
+        "sft": dataclasses.replace(
+            METHODS["sft"], settings=lambda run: {"here": {"scale": {"exam": (1,)}}}
+        ),
     }
     found = overview(RUNS, changed, records)
     assert found.outdated == RUNS[2:] and found.recorded == RUNS[:2] and not found.missing
     same = {**changed, "sft": Method(toy, settings)}
     assert overview(RUNS, same, records).recorded == RUNS
+
+
+def test_another_methods_settings_make_no_record_outdated(go, records):
+    go()
+
+    def changed(**parts):
+        told = {"here": {"scale": {"exam": (200, 2), **parts}}}
+        return {**METHODS, "sft": Method(toy, lambda run: told)}
+
+    for seed in (0, 1):
+        run = Run("shop", "sft", seed)
+        old = {"here": {"scale": {"exam": [200, 2], "ppo": {"lam": 1.0}, "sft": {"epochs": 1}}}}
+        records.save(run, {**records.load(run), "settings": old})
+    mine = {"sft": {"epochs": 1}}
+    assert not overview(RUNS, changed(**mine, ppo={"lam": 0.9}), records).outdated
+    assert len(overview(RUNS, changed(sft={"epochs": 2}, ppo={"lam": 1.0}), records).outdated) == 2
+
+
+def test_what_a_run_reads_of_its_settings():
+    parts = {"grpo": 1, "ppo": 2, "sft": 3, "dpo": 4, "exam": 5}
+
+    def read(method, **plan):
+        told = Run("shop", method, 0).read_by({"here": {"scale": parts, **plan}})
+        return set(told["here"]["scale"]) - {"exam"}
+
+    assert read("start") == set() and read("sft") == {"sft"} and read("dpo") == {"dpo"}
+    assert read("grpo_real_small") == read("transfer") == {"grpo"}
+    assert read("ppo_dream") == {"ppo"} and read("grpo_dream", begin="sft") == {"grpo", "sft"}

@@ -26,7 +26,7 @@ def made(success, start=0.2, offline=13_000, real=0, dreamed=0, curve=None, **mo
     return {
         "date": "2026-01-02",
         "machine": {"python": "3.11", "torch": "2", "trl": "1", "threads": 1},
-        "settings": {"here": 1},
+        "settings": {"here": {"scale": {"exam": 1}}},
         "minutes_this_run": 5.0,
         "start": {"real": {"success": start}, "dream": {"success": start}},
         "exam": {"real": {"success": success}, "dream": {"success": success + 0.1}},
@@ -135,7 +135,9 @@ def test_only_seeds_that_both_have_are_compared():
 
 def test_seeds_of_other_settings_make_no_mean(folder):
     records = Records(folder / "runs")
-    records.save(Run("shop", "grpo_dream", 2), made(0.7) | {"settings": {"here": 2}})
+    records.save(
+        Run("shop", "grpo_dream", 2), made(0.7) | {"settings": {"here": {"scale": {"exam": 2}}}}
+    )
     with pytest.raises(UserError, match=r"Seeds \[2\] of shop grpo_dream .* --redo --seeds 2"):
         Recorded(records.all())
 

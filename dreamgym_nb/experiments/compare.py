@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit
@@ -38,11 +39,13 @@ class Recorded:
 
     def __init__(self, records: Mapping[Run, Record]) -> None:
         self._cells: dict[Cell, dict[int, Record]] = {}
+        read: dict[Cell, dict[int, Any]] = {}
         for run in sorted(records):
             self._cells.setdefault(run.cell, {})[run.seed] = records[run]
-        for cell, found in self._cells.items():
+            read.setdefault(run.cell, {})[run.seed] = run.read_by(records[run]["settings"])
+        for cell, found in read.items():
             first = next(iter(found.values()))
-            odd = [seed for seed, r in found.items() if r["settings"] != first["settings"]]
+            odd = [seed for seed, settings in found.items() if settings != first]
             if odd:
                 raise UserError(
                     f"Seeds {odd} of {' '.join(filter(None, cell))} were run with other settings "

@@ -109,6 +109,23 @@ class Run:
     def __str__(self) -> str:
         return f"{self.world} {self.name} seed {self.seed}"
 
+    def read_by(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """What of recorded settings this run reads.
+
+        Records hold the plan of their world whole; what another method's part
+        said then is no reason to run this one again.
+
+        Args:
+            settings: by place (``"here"``, and ``"there"`` for a transfer), as in a record.
+        """
+        own = {"transfer": "grpo"}.get(self.method, self.method.partition("_")[0])
+        read: dict[str, Any] = {}
+        for place, plan in settings.items():
+            others = {"grpo", "ppo", "sft", "dpo"} - {own, plan.get("begin", "")}
+            scale = {name: part for name, part in plan["scale"].items() if name not in others}
+            read[place] = {**plan, "scale": scale}
+        return read
+
 
 @dataclass(frozen=True)
 class Table:

@@ -265,7 +265,7 @@ def overview(runs: Sequence[Run], methods: Mapping[str, Method], records: Record
     for run in runs:
         if run in known:
             now = json.loads(json.dumps(plain(methods[run.method].settings(run))))
-            same = known[run]["settings"] == now
+            same = run.read_by(known[run]["settings"]) == run.read_by(now)
             (found.recorded if same else found.outdated).append(run)
             continue
         found.missing.append(run)
