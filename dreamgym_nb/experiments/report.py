@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamgym_nb.experience import atomic_write
-from dreamgym_nb.experiments import claims, paper, tables
+from dreamgym_nb.experiments import claims, paper, tables, trust
 from dreamgym_nb.experiments.compare import Recorded, mean_text
 from dreamgym_nb.experiments.figures import Picture, write_figures
 from dreamgym_nb.experiments.grid import METHODS, SEEDS, TABLES, Run
@@ -22,7 +22,8 @@ def write_report(folder: Path = RESULTS) -> list[Path]:
     """Write tables, figures and claims from the records in ``folder/runs``.
 
     Args:
-        folder: of the results; what a step costs stands in its ``step_costs.json``.
+        folder: of the results; what a step costs stands in its ``step_costs.json``, the
+            bounds' trial in its ``theory.json``.
 
     Returns:
         The files written, figures left out.
@@ -34,8 +35,8 @@ def write_report(folder: Path = RESULTS) -> list[Path]:
     recorded, costs = Recorded(found), step_costs(folder)
     pictures = write_figures(recorded, folder / "figures")
     texts = {
-        "TABLES.md": tables_page(found, recorded, costs, pictures),
-        "CLAIMS.md": claims_page(found, recorded, costs),
+        "TABLES.md": tables_page(found, recorded, costs, pictures, trust.read(folder)),
+        "CLAIMS.md": claims_page(found, recorded, costs, trust.read(folder)),
     }
     return [atomic_write(folder / name, text) for name, text in texts.items()]
 
@@ -98,6 +99,7 @@ def tables_page(
     recorded: Recorded,
     costs: list[dict[str, Any]],
     pictures: list[Picture],
+    bounds: dict[str, Any],
 ) -> str:
     """``TABLES.md``."""
     words = WORDS.format(
@@ -144,6 +146,8 @@ def tables_page(
             parts.append(tables.variants(recorded, name, world))
             parts += _shown(pictures, f"parts_{world}") if name == "table2" else []
         parts += _shown(pictures, f"sweep_{name}")
+    if bounds:
+        parts += ["## When a dream may be trusted: the shop, entry by entry", *_trusted(bounds)]
     if missing:
         parts.append("## Not yet run")
         parts.append(
@@ -165,6 +169,23 @@ def _shown(pictures: list[Picture], name: str) -> list[str]:
     ]
 
 
+def _trusted(bounds: dict[str, Any]) -> list[str]:
+    """What `trust` recorded, with the words that it needs."""
+    sizes, seeds = bounds["sizes"], {t["seed"] for t in bounds["tables"]}
+    return [
+        f"{len(bounds['tables'])} test tasks, {len(seeds)} seeds: everything that can happen on "
+        f"the first {sizes['PAGES']} pages of two searches as a table, and what the recorded "
+        "experience model answers to each entry (with the turns of a shortest way there). Two "
+        f"shoppers, who do the expert's next action with probability {sizes['SKILL']}, begin with "
+        "a search of all words or of one word; returns are discounted with 0.95 a "
+        "step. What the mistakes of a kind add to the return in the dream:",
+        trust.table(bounds),
+        f"Practice is {sizes['UPDATES']} exact updates of KL {sizes['DELTA']} each in the table of "
+        "the dream, or of reality:",
+        trust.outcomes(bounds),
+    ]
+
+
 def _reached(recorded: Recorded, costs: list[dict[str, Any]], world: str) -> list[str]:
     """What it took to get as far as real RL got, where real RL is recorded."""
     full = recorded.values(world, "grpo_real")
@@ -179,9 +200,15 @@ def _reached(recorded: Recorded, costs: list[dict[str, Any]], world: str) -> lis
     return [told, table] if table else []
 
 
-def claims_page(found: dict[Run, Record], recorded: Recorded, costs: list[dict[str, Any]]) -> str:
+def claims_page(
+    found: dict[Run, Record],
+    recorded: Recorded,
+    costs: list[dict[str, Any]],
+    bounds: dict[str, Any],
+) -> str:
     """``CLAIMS.md``."""
     judged = claims.judged(recorded, costs)
+    judged += [(claim, claim.test(recorded, costs)) for claim in trust.claims_of(bounds)]
     ledger, counts = claims.listed(judged)
     signs = ", ".join(f"{sign} {verdict}" for verdict, sign in claims.SIGNS.items())
     parts = [
