@@ -30,6 +30,7 @@ LESSONS = [
     "07_curriculum",
     "08_sim_to_real",
     "09_ablations_and_transfer",
+    "10_why_it_works",
 ]
 """The lessons that are finished; a notebook joins the list when it is added to the folder."""
 

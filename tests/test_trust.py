@@ -1,6 +1,7 @@
 """The bounds tried out: what a study of one task says, the record, and the claims made of it."""
 
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -59,6 +60,9 @@ def test_the_same_dream_is_true_for_one_shopper_and_false_for_another(world, tas
     row = trust.study(world, Forgetful(), task)
     long, short = row["agents"]["all words"], row["agents"]["one word"]
     assert set(row["wrong"]) == {"wrong reward"} and row["epsilon_r"] == 1.0
+    right = row["right_purchases"]
+    assert right.pop("1")[0] == 0 < row["wrong"]["wrong reward"]
+    assert right and all(paid == of > 0 for paid, of in right.values())
     assert abs(long["dream"] - long["real"]) < 0.05 < 0.2 < short["real"] - short["dream"]
     for agent in (long, short):
         gap = agent["dream"] - agent["real"]
@@ -117,6 +121,7 @@ def test_the_pages_tell_what_is_recorded(recorded, tmp_path_factory):
     tables, claims = ((folder / name).read_text() for name in ("TABLES.md", "CLAIMS.md"))
     assert "entry by entry" in tables and "| wrong reward |" in tables
     assert "| one word | 4 |" in tables
+    assert re.search(r"\| 1 \| \d+ \| 0% \|\n\| [23] \| \d+ \| 100% \|", tables)
     assert "(Lemma 1) | – |" in claims and "broken by 0 of 40 random tables" in claims
     empty = tmp_path_factory.mktemp("empty")
     write_report(empty)

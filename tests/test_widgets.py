@@ -184,6 +184,13 @@ def test_the_time_left_follows_the_pace_and_not_the_preparation(monkeypatch):
     assert handle.outputs[-1]["text/plain"].endswith("loss 0.5, about 180 s left")
 
 
+def test_a_count_without_words_ends_in_one_sentence(capsys):
+    report = widgets.counting("the dream", "questions")
+    report(10, 20)
+    report(20, 20)
+    assert re.fullmatch(r"the dream: 20 of 20 questions, \d\.\d s\n", capsys.readouterr().err)
+
+
 def test_rl_progress_reports_success_and_further_words(monkeypatch):
     clock, handle = Clock(monkeypatch), Handle(monkeypatch)
     report = widgets.rl_progress(2)

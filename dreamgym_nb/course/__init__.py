@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .views import show_episode as show_episode
     from .views import show_same_page as show_same_page
     from .widgets import EpisodeStepper as EpisodeStepper
+    from .widgets import counting as counting
     from .widgets import progress as progress
     from .widgets import rl_progress as rl_progress
 
@@ -53,6 +54,7 @@ _HOME = {
     "binder_url": "links",
     "colab_url": "links",
     "count_tokens": "views",
+    "counting": "widgets",
     "curve_with_interval": "figures",
     "first_difference": "episodes",
     "line_style": "figures",

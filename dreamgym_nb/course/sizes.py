@@ -282,6 +282,11 @@ LESSON_SIZES: dict[str, dict[str, dict[str, Scalar]]] = {
             "far_tasks": 100,
         },
     },
+    "10_why_it_works": {
+        "smoke": {"tasks": 1, "pages": 1, "episodes": 20, "pairs": 60},
+        "lesson": {"tasks": 4, "pages": 2, "episodes": 300, "pairs": 1000},
+        "full": {"tasks": 8, "pages": 2, "episodes": 2000, "pairs": 3000},
+    },
 }
 """Lesson name -> size -> the numbers of that run. Each lesson gives the same names in each size."""
 

@@ -12,6 +12,7 @@ import math
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,17 @@ def progress(label: str) -> TrainingProgress:
     return TrainingProgress(label)
 
 
+def counting(label: str, unit: str) -> Callable[[int, int], None]:
+    """Return a reporter for work that is only counted: call it with (done, of how many).
+
+    Args:
+        label: What the line starts with.
+        unit: What is counted, such as "questions".
+    """
+    line = _ProgressLine(label, unit)
+    return lambda done, total: line.update(done, total, "")
+
+
 def rl_progress(total: int, label: str = "RL in the dream") -> RLProgress:
     """Return a reporter for RL: call it with (iteration, success in the dream, further words).
 
@@ -202,7 +214,7 @@ class _ProgressLine:
         if not over and now - self._shown < _UPDATE_SECONDS:
             return
         self._shown = now
-        text = f"{self.label}: {done} of {total} {self.unit}, {words}, "
+        text = f"{self.label}: {done} of {total} {self.unit}, {words}{', ' if words else ''}"
         text += _seconds(now - self._start) if over else self._remaining(done, total, now)
         self._write(text, None if over else done / total)
 

@@ -180,6 +180,9 @@ def _trusted(bounds: dict[str, Any]) -> list[str]:
         "a search of all words or of one word; returns are discounted with 0.95 a "
         "step. What the mistakes of a kind add to the return in the dream:",
         trust.table(bounds),
+        "A shortcut that the dreams learned from the log, where few who search for one word buy "
+        "well: purchases that are right, by the words of the search behind them:",
+        trust.shortcut(bounds),
         f"Practice is {sizes['UPDATES']} exact updates of KL {sizes['DELTA']} each in the table of "
         "the dream, or of reality:",
         trust.outcomes(bounds),

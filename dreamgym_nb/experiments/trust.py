@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,7 @@ def study(world: World, model: ExperienceModel, task: Task) -> dict[str, Any]:
         "epsilon_r": found.reward,
         "epsilon_p": found.next,
         "lemma": theory.lemma_1(real.table, dream.table),
+        "right_purchases": right_purchases(real, dream.table),
         "agents": {},
     }
     for name, first in AGENTS.items():
@@ -101,6 +103,22 @@ def study(world: World, model: ExperienceModel, task: Task) -> dict[str, Any]:
             "practised_really": values(real.table, practise(real.table, policy)).total,
         }
     return row
+
+
+def words_behind(state: str) -> int:
+    """How many words the search had that led to a page of the shop; 0 where none did."""
+    return len(state.partition("\nbehind:\nresults for ")[2].split("\n")[0].split())
+
+
+def right_purchases(real: tabular.Tabulated, dream: Table) -> dict[str, list[int]]:
+    """Purchases that reality pays, by the words of the search: how many the dream pays, of all."""
+    found: dict[str, list[int]] = {}
+    for s, a in real.pairs:
+        if real.table.reward[s, a] == 1.0:
+            paid = found.setdefault(str(words_behind(real.states[s])), [0, 0])
+            paid[0] += int(dream.reward[s, a] == 1.0)
+            paid[1] += 1
+    return found
 
 
 def surveyed(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -140,7 +158,11 @@ def run(folder: Path = RESULTS, seeds: Sequence[int] = range(SEEDS["shop"])) -> 
     told = read(folder)
     if told.get("sizes") != sizes:
         told = {"schema": SCHEMA, "sizes": sizes, "tables": []}
-    told |= {"machine": described(), "survey": surveyed(theory.survey(PAIRS))}
+    told |= {
+        "date": date.today().isoformat(),
+        "machine": described("torch", "transformers"),
+        "survey": surveyed(theory.survey(PAIRS)),
+    }
     known = {row["seed"] for row in told["tables"]}
     for seed in seeds:
         if seed in known:
@@ -211,6 +233,19 @@ def _verdicts(told: dict[str, Any]) -> tuple[Verdict, Verdict]:
 def _shoppers(told: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Each task's row with each of its shoppers."""
     return [(t, a) for t in told["tables"] for a in t["agents"].values()]
+
+
+def shortcut(told: dict[str, Any]) -> str:
+    """Right purchases that the dreams pay, by the words searched for, as Markdown."""
+    sums: Counter[tuple[int, int]] = Counter()
+    for t in told["tables"]:
+        for words, pair in t["right_purchases"].items():
+            sums.update({(int(words), i): n for i, n in enumerate(pair)})
+    rows = [
+        [str(words), f"{sums[words, 1]:,}", f"{sums[words, 0] / sums[words, 1]:.0%}"]
+        for words in sorted({words for words, _ in sums})
+    ]
+    return markdown(["words of the search", "right purchases", "paid in the dream"], rows)
 
 
 def outcomes(told: dict[str, Any]) -> str:
