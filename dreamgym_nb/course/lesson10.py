@@ -231,15 +231,15 @@ CHARGE = Exercise(
 
 GUESS = Prediction(
     name="guess",
-    title="predict: what does a dream that refuses its purchases teach this shopper?",
+    title="predict: what does practice in a dream that is so far off bring in reality?",
     options=("better", "the same", "worse"),
     solution="better",
     wrong=(
         Wrong(
-            "it earns nothing, so it learns nothing",
+            "its errors undo what it learns",
             "the same",
-            "It begins with other things now and then, and these are paid. What the dream refuses "
-            "is a way to be avoided; what it pays is a way that works in reality too.",
+            "Most mistakes lie where a better policy does not go. Practice moves the policy to "
+            "what is paid, and what this dream pays for is paid in reality too.",
         ),
         Wrong(
             "a wrong dream teaches wrong things",
