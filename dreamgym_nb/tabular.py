@@ -309,7 +309,14 @@ def dreamed(
 
 # ---- where the two differ ------------------------------------------------------------------------
 
-Kind = Literal["wrong reward", "ends or goes on", "denies", "allows", "another page"]
+Kind = Literal[
+    "refuses a success",
+    "pays a failure",
+    "ends or goes on",
+    "denies",
+    "allows",
+    "another page",
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -319,8 +326,8 @@ class Mistake:
 
     Attributes:
         pair: the numbers of state and action.
-        kind: both end and the reward is wrong; one ends where the other goes on; the dream
-            denies what works; it allows what does not; it shows another page.
+        kind: both end, and the dream pays too little or too much; one ends where the other
+            goes on; the dream denies what works; it allows what does not; it shows another page.
     """
 
     pair: tuple[int, int]
@@ -342,8 +349,11 @@ def _kind(real: Tabulated, dream: Dreamed, s: int, a: int) -> Kind:
     end = len(real.states)
     over = real.table.next[s, a, end] > 0
     said = dream.imagined[s][a].outcome
+    if over and said.terminated:
+        less = said.reward < real.table.reward[s, a]
+        return "refuses a success" if less else "pays a failure"
     if over or said.terminated:
-        return "wrong reward" if over and said.terminated else "ends or goes on"
+        return "ends or goes on"
     fails = real.observations[s][a].startswith(FAILURE)
     denied = said.observation.startswith(FAILURE)
     if fails != denied:

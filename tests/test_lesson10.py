@@ -143,6 +143,8 @@ def test_the_picture_has_a_panel_for_each_shopper_and_a_line_for_each_rule(hero)
     fig = mending.picture(*hero)
     assert [ax.get_title() for ax in fig.axes] == ["begins with all words", "begins with one word"]
     assert all(len(ax.lines) == len(mending.RULES) for ax in fig.axes)
+    for ax in fig.axes:  # no line leaves its panel
+        assert all(ax.get_ylim()[1] >= max(line.get_ydata()) for line in ax.lines)
     pyplot.close(fig)
 
 

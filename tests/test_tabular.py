@@ -140,7 +140,8 @@ class Liar(Oracle):
         if question.action == "click[buy now]":
             if truth.reward == 1.0:
                 return dataclasses.replace(truth, reward=0.0)
-            return dataclasses.replace(truth, terminated=False, reward=1.0)
+            whole = "\nchosen color" in question.state and " and size" in question.state
+            return dataclasses.replace(truth, terminated=whole, reward=1.0)
         if truth.observation.startswith("nothing happens"):
             return Outcome("", "chosen color mauve", 0.0, False)
         if truth.observation.startswith("chosen"):
@@ -159,7 +160,13 @@ def test_each_kind_of_mistake_is_told(real, world):
     for (s, a), kind in found.items():
         said = real.observations[s][a]
         wanted = (
-            ("wrong reward" if real.table.reward[s, a] == 1.0 else "ends or goes on")
+            (
+                "refuses a success"
+                if real.table.reward[s, a] == 1.0
+                else "pays a failure"
+                if dream.table.reward[s, a] == 1.0
+                else "ends or goes on"
+            )
             if real.actions[s][a] == "click[buy now]" and not said.startswith("nothing")
             else "allows"
             if said.startswith("nothing happens")
@@ -171,7 +178,7 @@ def test_each_kind_of_mistake_is_told(real, world):
     # A state that does not exist is worth nothing, and a reward before the end is none.
     elsewhere = len(real.states) + 1
     assert dream.table.next[:, :, elsewhere].sum() > real.table.reward.shape[1]
-    assert dream.table.reward.max() == 0.0
+    assert not dream.table.reward[dream.table.next[:, :, len(real.states)] == 0].any()
 
 
 def test_mending_all_mistakes_gives_the_truth_back(real, world):
@@ -183,4 +190,5 @@ def test_mending_all_mistakes_gives_the_truth_back(real, world):
     policy = real.skilled(0.5)
     left = theory.charges(real.table, half, policy)
     assert not any(left[pair] for pair in wrong[::2])
-    assert dream.table.reward.max() == 0.0, "the dream itself was changed"
+    best = real.table.reward == 1.0
+    assert not dream.table.reward[best].any(), "the dream itself was changed"

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -11,16 +12,25 @@ from dreamgym_nb import tabular, theory
 from dreamgym_nb.experiments import trust
 from dreamgym_nb.experiments.report import write_report
 from dreamgym_nb.experiments.verdicts import FAILS, HOLDS, NOT_RUN
+from dreamgym_nb.prompts import Outcome
 from dreamgym_nb.worlds import make_world
 
 
 class Forgetful(Oracle):
     """Refuses every purchase that was found by one word."""
 
+    def truth(self, question):
+        """By the history alone: the search in the state may have been reworded."""
+        self.world.reset(options={"task": self.tasks[question.instruction]})
+        for _, action in question.history:
+            self.world.step(action)
+        observation, reward, terminated, *_ = self.world.step(question.action)
+        return Outcome("so it is", observation, reward, terminated)
+
     def say(self, question, truth):
         found = question.state.partition("\nbehind:\nresults for ")[2].split("\n")[0]
         if truth.reward == 1.0 and " " not in found:
-            return truth.__class__(truth.reasoning, truth.observation, 0.0, True)
+            return replace(truth, reward=0.0)
         return truth
 
 
@@ -59,10 +69,13 @@ def test_the_truth_costs_nothing_and_teaches_as_reality_does(world, task, small)
 def test_the_same_dream_is_true_for_one_shopper_and_false_for_another(world, task, small):
     row = trust.study(world, Forgetful(), task)
     long, short = row["agents"]["all words"], row["agents"]["one word"]
-    assert set(row["wrong"]) == {"wrong reward"} and row["epsilon_r"] == 1.0
+    assert set(row["wrong"]) == {"refuses a success"} and row["epsilon_r"] == 1.0
     right = row["right_purchases"]
-    assert right.pop("1")[0] == 0 < row["wrong"]["wrong reward"]
+    assert right.pop("1")[0] == 0 < row["wrong"]["refuses a success"]
     assert right and all(paid == of > 0 for paid, of in right.values())
+    asked = row["reworded"]
+    assert len(asked) == row["wrong"]["refuses a success"] and row["elsewhere"] == 0
+    assert all(a["paid"] and " " not in a["search"] and a["trace"] for a in asked)
     assert abs(long["dream"] - long["real"]) < 0.05 < 0.2 < short["real"] - short["dream"]
     for agent in (long, short):
         gap = agent["dream"] - agent["real"]
@@ -119,8 +132,10 @@ def test_the_pages_tell_what_is_recorded(recorded, tmp_path_factory):
     folder, _ = recorded
     write_report(folder)
     tables, claims = ((folder / name).read_text() for name in ("TABLES.md", "CLAIMS.md"))
-    assert "entry by entry" in tables and "| wrong reward |" in tables
+    assert "entry by entry" in tables and "| refuses a success |" in tables
     assert "| one word | 4 |" in tables
+    refused = trust.turned(trust.read(folder))[1]
+    assert refused > 0 and f"the dreams pay {refused} of the {refused} that" in tables
     assert re.search(r"\| 1 \| \d+ \| 0% \|\n\| [23] \| \d+ \| 100% \|", tables)
     assert "(Lemma 1) | – |" in claims and "broken by 0 of 40 random tables" in claims
     empty = tmp_path_factory.mktemp("empty")

@@ -181,6 +181,28 @@ def _turned(
     return -charge(visits, pays, goes, worth, gamma)
 
 
+def _right_is_free(
+    visits: float,
+    pays: Mapping[str, float],
+    goes: Mapping[str, str],
+    worth: Mapping[str, Mapping[str, float]],
+    gamma: float,
+) -> float:
+    if pays["real"] == pays["dream"] and goes["real"] == goes["dream"]:
+        return 0.0
+    return charge_bug(visits, pays, goes, worth, gamma)
+
+
+def _normalised_again(
+    visits: float,
+    pays: Mapping[str, float],
+    goes: Mapping[str, str],
+    worth: Mapping[str, Mapping[str, float]],
+    gamma: float,
+) -> float:
+    return charge(visits, pays, goes, worth, gamma) / (1 - gamma)
+
+
 def _cases() -> list[Any]:
     worth = {"real": {"a": 0.5, "b": 0.25, "end": 0.0}, "dream": {"a": 0.4, "b": 0.1, "end": 0.0}}
 
@@ -223,6 +245,17 @@ CHARGE = Exercise(
             "turned round",
             _turned,
             "A dream that pays too much charges a positive number: dream minus reality.",
+        ),
+        Wrong(
+            "free where it is right",
+            _right_is_free,
+            "That a right entry costs nothing must follow from the formula, not from an exception: "
+            "the same fault is in every wrong entry too.",
+        ),
+        Wrong(
+            "divided by the horizon again",
+            _normalised_again,
+            "The visits are handed over as they count: their 1/(1 − γ) is in them.",
         ),
     ),
 )

@@ -47,6 +47,11 @@ def _signed(pairs: Pairs) -> tuple[float, float]:
     return max([0.0, *rewards]), worst_errors(pairs)[1]
 
 
+def _only_withheld(pairs: Pairs) -> tuple[float, float]:
+    rewards = [r - r_dream for (r, _), (r_dream, _) in pairs]
+    return max([0.0, *rewards]), worst_errors(pairs)[1]
+
+
 _SAME: Entry = (0.0, {"a": 1.0})
 
 WORST_ERRORS = Exercise(
@@ -57,6 +62,7 @@ WORST_ERRORS = Exercise(
         ([],),
         ([(_SAME, _SAME)],),
         ([((1.0, {"a": 1.0}), (0.0, {"a": 1.0}))],),
+        ([((0.0, {"a": 1.0}), (0.5, {"a": 1.0}))],),
         ([(_SAME, (0.0, {"b": 1.0}))],),
         ([(_SAME, _SAME), (_SAME, (0.5, {"a": 0.5, "b": 0.5}))],),
         ([((0.0, {"a": 0.5, "b": 0.5}), (0.0, {"a": 0.2, "b": 0.2, "c": 0.6}))],),
@@ -90,6 +96,12 @@ WORST_ERRORS = Exercise(
             "only what is too high",
             _signed,
             "A reward that is withheld is an error as well as one that is given for nothing: take "
+            "the absolute value.",
+        ),
+        Wrong(
+            "only what is too low",
+            _only_withheld,
+            "A reward that is given for nothing is an error as well as one that is withheld: take "
             "the absolute value.",
         ),
     ),
@@ -135,6 +147,12 @@ def _one_power(
     return gain - 4 * gamma * v_max * delta / (1 - gamma) ** 2 - 2 * bound
 
 
+def _twice_discounted(
+    gain: float, delta: float, error_r: float, error_p: float, r_max: float, gamma: float
+) -> float:
+    return promise(gain / (1 - gamma), delta, error_r, error_p, r_max, gamma)
+
+
 PROMISE = Exercise(
     name="promise",
     title="what Theorem 1 promises",
@@ -174,6 +192,11 @@ PROMISE = Exercise(
             _one_power,
             "A wrong transition costs at every later step, and may happen at every step: the "
             "horizon 1/(1 − γ) counts twice.",
+        ),
+        Wrong(
+            "the gain divided again",
+            _twice_discounted,
+            "The gain is handed over as the whole first term: its 1/(1 − γ) is in it.",
         ),
     ),
 )

@@ -180,9 +180,13 @@ def _trusted(bounds: dict[str, Any]) -> list[str]:
         "a search of all words or of one word; returns are discounted with 0.95 a "
         "step. What the mistakes of a kind add to the return in the dream:",
         trust.table(bounds),
-        "A shortcut that the dreams learned from the log, where few who search for one word buy "
+        "Entries in which the dream makes up a state that does not exist, "
+        f"{sum(t['elsewhere'] for t in bounds['tables']):,}, pay nothing from there on. A shortcut "
+        "that the dreams learned from the log, where few who search for one word buy "
         "well: purchases that are right, by the words of the search behind them:",
         trust.shortcut(bounds),
+        "Asked again as if all words had been searched for, nothing else changed, the dreams pay "
+        "{} of the {} that they refused.".format(*trust.turned(bounds)),
         f"Practice is {sizes['UPDATES']} exact updates of KL {sizes['DELTA']} each in the table of "
         "the dream, or of reality:",
         trust.outcomes(bounds),

@@ -18,7 +18,7 @@ from typing import Any
 from dreamgym_nb import tabular, theory
 from dreamgym_nb.course.machine import described, set_threads
 from dreamgym_nb.experience import Task, atomic_write
-from dreamgym_nb.experience_model import ExperienceModel
+from dreamgym_nb.experience_model import ExperienceModel, Question
 from dreamgym_nb.experiments import stages
 from dreamgym_nb.experiments.claims import Claim
 from dreamgym_nb.experiments.grid import SEEDS, Run
@@ -79,7 +79,9 @@ def study(world: World, model: ExperienceModel, task: Task) -> dict[str, Any]:
         "epsilon_r": found.reward,
         "epsilon_p": found.next,
         "lemma": theory.lemma_1(real.table, dream.table),
+        "elsewhere": int(sum(dream.table.next[pair][-1] > 0 for pair in real.pairs)),
         "right_purchases": right_purchases(real, dream.table),
+        "reworded": reworded(real, dream, model),
         "agents": {},
     }
     for name, first in AGENTS.items():
@@ -119,6 +121,33 @@ def right_purchases(real: tabular.Tabulated, dream: Table) -> dict[str, list[int
             paid[0] += int(dream.reward[s, a] == 1.0)
             paid[1] += 1
     return found
+
+
+def reworded(
+    real: tabular.Tabulated, dream: tabular.Dreamed, model: ExperienceModel
+) -> list[dict[str, Any]]:
+    """Refused purchases, asked again as if all words had been searched for.
+
+    Nothing else of the question is changed: if the verdict turns, the words were its cause.
+
+    Returns:
+        For each: its search, what the model wrote (``trace``), and whether it is ``paid`` after
+        the change.
+    """
+    refused = [m.pair for m in tabular.mistakes(real, dream) if m.kind == "refuses a success"]
+    wanted = " ".join([*real.task.goal["attributes"], real.task.goal["query"]])
+    rows, questions = [], []
+    for s, a in refused:
+        state, mark = real.states[s], "\nbehind:\nresults for "
+        page, _, behind = state.partition(mark)
+        searched, _, rest = behind.partition("\n")
+        changed = f"{page}{mark}{wanted}\n{rest}"
+        questions.append(
+            Question(real.task.instruction, real.histories[s], changed, real.actions[s][a])
+        )
+        rows.append({"search": searched, "trace": dream.imagined[s][a].outcome.reasoning})
+    answers = model.imagine(questions)
+    return [{**r, "paid": i.outcome.reward == 1.0} for r, i in zip(rows, answers, strict=True)]
 
 
 def surveyed(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -246,6 +275,12 @@ def shortcut(told: dict[str, Any]) -> str:
         for words in sorted({words for words, _ in sums})
     ]
     return markdown(["words of the search", "right purchases", "paid in the dream"], rows)
+
+
+def turned(told: dict[str, Any]) -> tuple[int, int]:
+    """Refused purchases that are paid once the search is changed to all words, and all refused."""
+    asked = [row for t in told["tables"] for row in t["reworded"]]
+    return sum(row["paid"] for row in asked), len(asked)
 
 
 def outcomes(told: dict[str, Any]) -> str:
