@@ -52,10 +52,8 @@ def _in_place(goes: Rows, pays: Rows, policy: Rows, gamma: float, sweeps: int) -
     return values
 
 
-def _discounts_the_reward(
-    goes: Rows, pays: Rows, policy: Rows, gamma: float, sweeps: int
-) -> list[float]:
-    return [gamma * v for v in evaluate(goes, pays, policy, gamma, sweeps)]
+def _discounts_the_reward(*case: Any) -> list[float]:
+    return [case[3] * value for value in evaluate(*case)]
 
 
 def _no_discount(goes: Rows, pays: Rows, policy: Rows, gamma: float, sweeps: int) -> list[float]:
@@ -123,8 +121,6 @@ EVALUATE = Exercise(
 
 # ---- 3: what an error costs ----
 
-Charge = tuple[float, Mapping[str, float], Mapping[str, str], Mapping[str, float], float]
-
 
 def charge(
     visits: float,
@@ -138,69 +134,38 @@ def charge(
     return visits * (pays["dream"] - pays["real"] + gamma * later)
 
 
-def charge_bug(
-    visits: float,
-    pays: Mapping[str, float],
-    goes: Mapping[str, str],
-    worth: Mapping[str, Mapping[str, float]],
-    gamma: float,
-) -> float:
+def charge_bug(*entry: Any) -> float:
     """The planted bug: each next state is judged in its own world."""
+    visits, pays, goes, worth, gamma = entry
     later = worth["dream"][goes["dream"]] - worth["real"][goes["real"]]
     return visits * (pays["dream"] - pays["real"] + gamma * later)
 
 
-def _real_worth(
-    visits: float,
-    pays: Mapping[str, float],
-    goes: Mapping[str, str],
-    worth: Mapping[str, Mapping[str, float]],
-    gamma: float,
-) -> float:
+def _real_worth(*entry: Any) -> float:
+    visits, pays, goes, worth, gamma = entry
     later = worth["real"][goes["dream"]] - worth["real"][goes["real"]]
     return visits * (pays["dream"] - pays["real"] + gamma * later)
 
 
-def _only_reward(
-    visits: float,
-    pays: Mapping[str, float],
-    goes: Mapping[str, str],
-    worth: Mapping[str, Mapping[str, float]],
-    gamma: float,
-) -> float:
+def _only_reward(*entry: Any) -> float:
+    visits, pays, _, _, _ = entry
     return visits * (pays["dream"] - pays["real"])
 
 
-def _turned(
-    visits: float,
-    pays: Mapping[str, float],
-    goes: Mapping[str, str],
-    worth: Mapping[str, Mapping[str, float]],
-    gamma: float,
-) -> float:
-    return -charge(visits, pays, goes, worth, gamma)
+def _turned(*entry: Any) -> float:
+    return -charge(*entry)
 
 
-def _right_is_free(
-    visits: float,
-    pays: Mapping[str, float],
-    goes: Mapping[str, str],
-    worth: Mapping[str, Mapping[str, float]],
-    gamma: float,
-) -> float:
+def _right_is_free(*entry: Any) -> float:
+    _, pays, goes, _, _ = entry
     if pays["real"] == pays["dream"] and goes["real"] == goes["dream"]:
         return 0.0
-    return charge_bug(visits, pays, goes, worth, gamma)
+    return charge_bug(*entry)
 
 
-def _normalised_again(
-    visits: float,
-    pays: Mapping[str, float],
-    goes: Mapping[str, str],
-    worth: Mapping[str, Mapping[str, float]],
-    gamma: float,
-) -> float:
-    return charge(visits, pays, goes, worth, gamma) / (1 - gamma)
+def _normalised_again(*entry: Any) -> float:
+    _, _, _, _, gamma = entry
+    return charge(*entry) / (1 - gamma)
 
 
 def _cases() -> list[Any]:

@@ -114,43 +114,38 @@ def promise(
     gain: float, delta: float, error_r: float, error_p: float, r_max: float, gamma: float
 ) -> float:
     """The reference: Theorem 1's right-hand side."""
-    bound = error_r / (1 - gamma) + 2 * gamma * r_max * error_p / (1 - gamma) ** 2
     v_max = r_max / (1 - gamma)
-    return gain - 4 * gamma * v_max * delta / (1 - gamma) ** 2 - 2 * bound
+    penalty = 4 * gamma * v_max * delta / (1 - gamma) ** 2
+    return gain - penalty - 2 * _bound(error_r, error_p, r_max, gamma)
 
 
-def _once(
-    gain: float, delta: float, error_r: float, error_p: float, r_max: float, gamma: float
-) -> float:
-    bound = error_r / (1 - gamma) + 2 * gamma * r_max * error_p / (1 - gamma) ** 2
-    return promise(gain, delta, error_r, error_p, r_max, gamma) + bound
+def _bound(error_r: float, error_p: float, r_max: float, gamma: float) -> float:
+    """Lemma 1's Δ."""
+    return error_r / (1 - gamma) + 2 * gamma * r_max * error_p / (1 - gamma) ** 2
 
 
-def _r_for_v(
-    gain: float, delta: float, error_r: float, error_p: float, r_max: float, gamma: float
-) -> float:
-    bound = error_r / (1 - gamma) + 2 * gamma * r_max * error_p / (1 - gamma) ** 2
-    return gain - 4 * gamma * r_max * delta / (1 - gamma) ** 2 - 2 * bound
+def _once(*case: float) -> float:
+    return promise(*case) + _bound(*case[2:])
 
 
-def _no_trust_region(
-    gain: float, delta: float, error_r: float, error_p: float, r_max: float, gamma: float
-) -> float:
-    return promise(gain, 0.0, error_r, error_p, r_max, gamma)
+def _r_for_v(*case: float) -> float:
+    gain, delta, *errors, r_max, gamma = case
+    return promise(gain, delta * (1 - gamma), *errors, r_max, gamma)
 
 
-def _one_power(
-    gain: float, delta: float, error_r: float, error_p: float, r_max: float, gamma: float
-) -> float:
-    bound = error_r / (1 - gamma) + 2 * gamma * r_max * error_p / (1 - gamma)
-    v_max = r_max / (1 - gamma)
-    return gain - 4 * gamma * v_max * delta / (1 - gamma) ** 2 - 2 * bound
+def _no_trust_region(*case: float) -> float:
+    gain, _, *rest = case
+    return promise(gain, 0.0, *rest)
 
 
-def _twice_discounted(
-    gain: float, delta: float, error_r: float, error_p: float, r_max: float, gamma: float
-) -> float:
-    return promise(gain / (1 - gamma), delta, error_r, error_p, r_max, gamma)
+def _one_power(*case: float) -> float:
+    gain, delta, error_r, error_p, r_max, gamma = case
+    return promise(gain, delta, error_r, error_p * (1 - gamma), r_max, gamma)
+
+
+def _twice_discounted(*case: float) -> float:
+    gain, *rest = case
+    return promise(gain / (1 - case[-1]), *rest)
 
 
 PROMISE = Exercise(
