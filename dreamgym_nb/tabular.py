@@ -20,6 +20,9 @@ from dreamgym_nb.experience import Task, Turn
 from dreamgym_nb.experience_model import ExperienceModel, Imagined, Question
 from dreamgym_nb.theory import Array, Table, total_variation
 from dreamgym_nb.worlds.base import FAILURE, World
+from dreamgym_nb.worlds.listing import BEHIND
+from dreamgym_nb.worlds.shop import SEARCH_PAGE
+from dreamgym_nb.worlds.shoppers import NEXT
 
 Actions = Callable[[World], Sequence[str]]
 
@@ -69,6 +72,12 @@ class Tabulated:
 
         Args:
             skill: that probability, in [0, 1].
+
+        Returns:
+            Probability of each action in each state, (S, A).
+
+        Raises:
+            UserError: it is no probability.
         """
         if not 0 <= skill <= 1:
             raise UserError(f"A skill is a probability, and {skill} is none.")
@@ -96,12 +105,12 @@ def shop_actions(pages: int) -> Actions:
 
     def tried(shop: World) -> Sequence[str]:
         known = list(possible(shop))
-        if shop.state.split("\n")[0] == "search page":
+        if shop.state.split("\n")[0] == SEARCH_PAGE:
             assert shop.task is not None  # an episode has begun
             wanted = [*shop.task.goal["attributes"], shop.task.goal["query"]]
             return [f"search[{' '.join(wanted)}]", f"search[{wanted[-1]}]", *known]
-        last = f"\npage {pages} of " in shop.state.partition("\nbehind:")[0]
-        return [a for a in known if not (last and a == "click[next >]")]
+        last = f"\npage {pages} of " in shop.state.partition(BEHIND)[0]
+        return [a for a in known if not (last and a == f"click[{NEXT}]")]
 
     return tried
 

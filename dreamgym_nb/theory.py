@@ -207,6 +207,9 @@ def improve(world: Table, policy: Array, delta: float) -> Array:
         policy: π, (S, A).
         delta: δ, nats.
 
+    Returns:
+        π', (S, A); π itself where no action is better than another.
+
     Raises:
         UserError: δ is negative.
     """

@@ -396,15 +396,3 @@ def test_another_methods_settings_make_no_record_outdated(go, records):
     mine = {"sft": {"epochs": 1}}
     assert not overview(RUNS, changed(**mine, ppo={"lam": 0.9}), records).outdated
     assert len(overview(RUNS, changed(sft={"epochs": 2}, ppo={"lam": 1.0}), records).outdated) == 2
-
-
-def test_what_a_run_reads_of_its_settings():
-    parts = {"grpo": 1, "ppo": 2, "sft": 3, "dpo": 4, "exam": 5}
-
-    def read(method, **plan):
-        told = Run("shop", method, 0).read_by({"here": {"scale": parts, **plan}})
-        return set(told["here"]["scale"]) - {"exam"}
-
-    assert read("start") == set() and read("sft") == {"sft"} and read("dpo") == {"dpo"}
-    assert read("grpo_real_small") == read("transfer") == {"grpo"}
-    assert read("ppo_dream") == {"ppo"} and read("grpo_dream", begin="sft") == {"grpo", "sft"}

@@ -300,3 +300,15 @@ def test_an_interrupted_training_is_no_stage(small, recorded, monkeypatch):
     assert records.all() == {}
     names = [p.name for p in (small / "stages").iterdir() if p.name.startswith("grpo_dream")]
     assert len(names) == 1
+
+
+def test_what_a_run_reads_of_its_settings():
+    parts = {"grpo": 1, "ppo": 2, "sft": 3, "dpo": 4, "exam": 5}
+
+    def read(method, **plan):
+        told = Run("shop", method, 0).read_by({"here": {"scale": parts, **plan}})
+        return set(told["here"]["scale"]) - {"exam"}
+
+    assert read("start") == set() and read("sft") == {"sft"} and read("dpo") == {"dpo"}
+    assert read("grpo_real_small") == read("transfer") == {"grpo"}
+    assert read("ppo_dream") == {"ppo"} and read("grpo_dream", begin="sft") == {"grpo", "sft"}

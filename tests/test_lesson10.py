@@ -1,14 +1,19 @@
 """Lesson 10: the references against the package's theory, and the board of mistakes mended."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import SEED, Oracle
 
 from dreamgym_nb import tabular, theory
 from dreamgym_nb.course import lesson10, lesson10_bounds, mending, sizes
+from dreamgym_nb.course import notebook as nb
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experiments import trust
 from dreamgym_nb.worlds import make_world
+
+LESSON = Path(__file__).parents[1] / "notebooks" / "10_why_it_works.ipynb"
 
 
 class Refusing(Oracle):
@@ -98,7 +103,13 @@ def test_the_reference_promises_what_theorem_1_does(hero):
     )
 
 
-def test_the_shoppers_of_the_lesson_are_those_of_the_record():
+def test_the_shoppers_of_the_lesson_are_those_of_the_record(hero):
+    real, _, policies = hero
+    [cell] = [c.source for c in nb.read(LESSON).cells if c.source.startswith("ALL_WORDS")]
+    names = {}
+    exec(cell, names)  # noqa: S102, the lesson's own cell
+    for name, first in trust.AGENTS.items():
+        assert names["shopper"](real, first) == pytest.approx(policies[name])
     assert list(trust.AGENTS.values()) == [0, 1]
     full = sizes.get("10_why_it_works", "full")
     assert (full["tasks"], full["pages"], full["pairs"]) == (

@@ -165,11 +165,11 @@ def test_no_random_pair_breaks_a_bound():
     assert all(row["gap"] <= row["lemma"] + 1e-9 for row in rows)
     assert all(row["true"] >= row["bound"] - 1e-9 for row in rows)
     assert any(row["bound"] > 0 for row in rows) and any(row["true"] < 0 for row in rows)
-    assert theory.survey(5, seed=1) == rows[:5] or theory.survey(300, seed=1) == rows
+    assert theory.survey(5, seed=1) == rows[:5]
 
 
-def test_a_bound_without_its_factor_is_broken():
-    """The survey can tell: half of Lemma 1 or Theorem 1 without the dream's error fails in it."""
+def test_the_survey_can_tell_a_bound_that_is_false():
+    """A fiftieth of Lemma 1's Δ is broken in it, and so is Theorem 1 without its prices."""
     rows = theory.survey(1000, seed=2)
     assert any(row["gap"] > 0.02 * row["lemma"] for row in rows)
     assert any(row["true"] < row["gain"] - 1e-9 for row in rows)

@@ -185,7 +185,8 @@ def _trusted(bounds: dict[str, Any]) -> list[str]:
         "that the dreams learned from the log, where few who search for one word buy "
         "well: purchases that are right, by the words of the search behind them:",
         trust.shortcut(bounds),
-        "Asked again as if all words had been searched for, nothing else changed, the dreams pay "
+        "Asked again as if all words had been searched for (nothing else in the question is "
+        "changed; the memory that is found for it may be another), the dreams pay "
         "{} of the {} that they refused.".format(*trust.turned(bounds)),
         f"Practice is {sizes['UPDATES']} exact updates of KL {sizes['DELTA']} each in the table of "
         "the dream, or of reality:",

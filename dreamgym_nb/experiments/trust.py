@@ -17,7 +17,7 @@ from typing import Any
 
 from dreamgym_nb import tabular, theory
 from dreamgym_nb.course.machine import described, set_threads
-from dreamgym_nb.experience import Task, atomic_write
+from dreamgym_nb.experience import Task, atomic_write, spread
 from dreamgym_nb.experience_model import ExperienceModel, Question
 from dreamgym_nb.experiments import stages
 from dreamgym_nb.experiments.claims import Claim
@@ -28,6 +28,7 @@ from dreamgym_nb.experiments.tables import markdown
 from dreamgym_nb.experiments.verdicts import FAILS, HOLDS, NOT_RUN, Verdict
 from dreamgym_nb.theory import Array, Table, values
 from dreamgym_nb.worlds import World
+from dreamgym_nb.worlds.listing import BEHIND
 
 RESULTS = RUNS.parent
 FILE = "theory.json"
@@ -42,6 +43,7 @@ UPDATES = 10
 AGENTS = {"all words": 0, "one word": 1}
 """Two shoppers, by the number of the search that they begin with, see `tabular.shop_actions`."""
 NEAR = 1e-9  # of rounding, that breaks no bound
+_FOUND_BY = f"{BEHIND}results for "  # before the search that led to an item's page
 
 
 def beginning_with(real: tabular.Tabulated, first: int) -> Array:
@@ -109,7 +111,7 @@ def study(world: World, model: ExperienceModel, task: Task) -> dict[str, Any]:
 
 def words_behind(state: str) -> int:
     """How many words the search had that led to a page of the shop; 0 where none did."""
-    return len(state.partition("\nbehind:\nresults for ")[2].split("\n")[0].split())
+    return len(state.partition(_FOUND_BY)[2].split("\n")[0].split())
 
 
 def right_purchases(real: tabular.Tabulated, dream: Table) -> dict[str, list[int]]:
@@ -128,7 +130,8 @@ def reworded(
 ) -> list[dict[str, Any]]:
     """Refused purchases, asked again as if all words had been searched for.
 
-    Nothing else of the question is changed: if the verdict turns, the words were its cause.
+    Nothing else of the question is changed, though another memory may be found for it: if
+    the verdict turns, the words were its cause, by themselves or through that memory.
 
     Returns:
         For each: its search, what the model wrote (``trace``), and whether it is ``paid`` after
@@ -138,8 +141,7 @@ def reworded(
     wanted = " ".join([*real.task.goal["attributes"], real.task.goal["query"]])
     rows, questions = [], []
     for s, a in refused:
-        state, mark = real.states[s], "\nbehind:\nresults for "
-        page, _, behind = state.partition(mark)
+        page, mark, behind = real.states[s].partition(_FOUND_BY)
         searched, _, rest = behind.partition("\n")
         changed = f"{page}{mark}{wanted}\n{rest}"
         questions.append(
@@ -186,19 +188,16 @@ def run(folder: Path = RESULTS, seeds: Sequence[int] = range(SEEDS["shop"])) -> 
     sizes = {name: value for name, value in globals().items() if name in _SIZES}
     told = read(folder)
     if told.get("sizes") != sizes:
-        told = {"schema": SCHEMA, "sizes": sizes, "tables": []}
-    told |= {
-        "date": date.today().isoformat(),
-        "machine": described("torch", "transformers"),
-        "survey": surveyed(theory.survey(PAIRS)),
-    }
+        survey = surveyed(theory.survey(PAIRS))
+        told = {"schema": SCHEMA, "sizes": sizes, "survey": survey, "tables": []}
+    told |= {"date": date.today().isoformat(), "machine": described("torch", "transformers")}
     known = {row["seed"] for row in told["tables"]}
     for seed in seeds:
         if seed in known:
             continue
         ctx = Context(Run("shop", "grpo_dream", seed), Stages(None, 0.0), tell)
         ready = stages.prepare(ctx)
-        tasks = stages.spread(ready.exam.tasks("test"), TASKS)
+        tasks = spread(ready.exam.tasks("test"), TASKS)
         for task in tasks:
             row = study(ready.exam, ready.prepared.model, task)
             told["tables"].append({"seed": seed, **row})
