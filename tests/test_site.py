@@ -122,7 +122,9 @@ def test_every_formula_of_the_course_is_drawn(pages):
         if path.suffix == ".ipynb":
             texts = [c.source for c in nb.read(path).cells if c.cell_type == "markdown"]
         for text in texts:
-            held.hold(text)
+            left = site_math._CODE.sub("", held.hold(text))
+            # One that is broken over a line is taken for no formula, and its TeX would be read.
+            assert not re.search(r"\\(hat|frac|gamma|mathrm|pi)\b", left), f"{path.name}: {left}"
         made.notes += [f"{path.name}: {tex}" for tex in held.undrawn]
     assert made.notes == []
     assert "FORMULA" not in "".join(pages.values())
