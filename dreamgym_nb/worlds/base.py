@@ -86,7 +86,7 @@ class World(gymnasium.Env[str, str]):
 
     @abstractmethod
     def admissible_actions(self) -> list[str]:
-        """The actions that would work now."""
+        """The actions that would work now; one may have a blank such as ``[text]`` to be filled."""
 
     @abstractmethod
     def fold(self, state: str, action: str, observation: str) -> str:
@@ -128,6 +128,12 @@ class World(gymnasium.Env[str, str]):
     @abstractmethod
     def act(self, behaviour: str, rng: np.random.Generator) -> str:
         """The next action of `behaviour` in the present episode."""
+
+    def forget(self) -> None:
+        """Let go of what earlier episodes left behind; a log begins with it.
+
+        Nothing, in most worlds: one whose behaviours remember has it.
+        """
 
     @property
     @abstractmethod
@@ -255,7 +261,8 @@ def collect_log(
         mix: share of each behaviour; ``world.behaviours`` when omitted.
 
     Returns:
-        The trajectories, each step annotated with the teacher's trace R*.
+        The trajectories, each step annotated with the teacher's trace R*; the same,
+        whatever was played in this world before.
 
     Raises:
         UserError: a behaviour that the world does not have, no task, or no share above 0.
@@ -272,6 +279,7 @@ def collect_log(
         )
     if min(mix.values()) < 0 or not any(mix.values()):
         raise UserError(f"Shares of behaviours are not negative, nor all of them 0: {mix}.")
+    world.forget()
     rng = np.random.default_rng(seed)
     names, shares = list(mix), np.array(list(mix.values()), float)
     drawn = rng.choice(len(names), size=episodes, p=shares / shares.sum())

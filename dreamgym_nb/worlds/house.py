@@ -78,9 +78,18 @@ class House(World):
         self.max_steps = max_steps or ALFWORLD_STEPS
         self._tasks = {split: Tasks(games[split]) for split in games}
         # What fits where is the same in all games of a source, as in ALFWorld.
-        self.can = rules(games["train"][0].can_hold)
+        self._can_hold = games["train"][0].can_hold
+        self.forget()
         check_splits(self._tasks)
         self.slip: int | None = None  # how a careless resident goes wrong in this episode
+
+    def forget(self) -> None:
+        """Begin with the rules as they are: kinds that residents ask for stay in them.
+
+        Hasty residents name any kind of place that they have come across, so without
+        this a log would depend on what was played before it.
+        """
+        self.can = rules(self._can_hold)
 
     def tasks(self, split: str) -> Sequence[Task]:
         """The tasks of ``"train"`` or ``"test"``; no household is in both."""
