@@ -107,6 +107,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     player.set_defaults(action=_play)
 
+    checker = command("check", help="say where a world of your own breaks the contract")
+    checker.add_argument(
+        "world", metavar="WORLD", help="module:Class, such as my_desk:HelpDesk, or shop, house, web"
+    )
+    checker.add_argument("--seed", type=int, default=0, help="of the world and of the log (0)")
+    checker.set_defaults(action=_check)
+
+    serve = command("serve", help="let other processes and machines ask a saved language model")
+    serve.add_argument("folder", type=Path, metavar="FOLDER", help="as LanguageModel.save left it")
+    serve.add_argument("--name", help="under which it is asked (the folder's name)")
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="0.0.0.0 for other machines; whoever reaches it may ask"
+    )
+    serve.add_argument("--port", type=int, default=8000, help="0 for a free one (8000)")
+    serve.set_defaults(action=_serve)
+
     export = command("export", help="hand out the lessons: without their solutions")
     export.add_argument(
         "--student", type=Path, required=True, metavar="OUT", help="a new or empty folder"
@@ -214,6 +230,59 @@ def _play(options: argparse.Namespace) -> int:
     if options.seed < 0:
         raise UserError(f"--seed is a whole number of at least 0, not {options.seed}.")
     play.play(options.world, options.seed, options.task, browser=options.browser)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    """Print the report; the exit code says whether all rules hold."""
+    from .worlds import WORLDS, make_world
+    from .worlds.check import check
+
+    if options.seed < 0:
+        raise UserError(f"--seed is a whole number of at least 0, not {options.seed}.")
+    module, colon, name = options.world.partition(":")
+    if not colon and module in WORLDS:
+        world = make_world(module, seed=options.seed)
+    else:
+        world = _class_of(module, name)(seed=options.seed)
+    report = check(world, seed=options.seed)
+    print(report)
+    return 0 if report.ok else 1
+
+
+def _class_of(module: str, name: str) -> type:
+    """The World of ``module:Class``; the module may lie in the present folder.
+
+    Raises:
+        UserError: there is none.
+    """
+    from .worlds import World
+
+    sys.path.insert(0, "")
+    try:
+        found = getattr(importlib.import_module(module), name or " ", None)
+    except ModuleNotFoundError as error:
+        raise UserError(f"{module}:{name} cannot be loaded: {error}.") from error
+    if not (isinstance(found, type) and issubclass(found, World)):
+        raise UserError(
+            f"{module}:{name} is no World: write a subclass of dreamgym_nb.worlds.World and name it "
+            "as module:Class."
+        )
+    return found
+
+
+def _serve(options: argparse.Namespace) -> int:
+    """Serve until Ctrl-C."""
+    set_threads()  # before torch is imported
+    from .language_model import LanguageModel
+    from .serving import Server
+
+    lm = LanguageModel.load(options.folder)
+    with Server(
+        lm, options.name or options.folder.resolve().name, options.host, options.port
+    ) as server:
+        print(f"{server.name} ({lm.parameters:,} weights) answers at {server.url}. Ctrl-C stops.")
+        server.wait()
     return 0
 
 

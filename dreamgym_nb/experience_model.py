@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
 
 import numpy as np
 import torch
@@ -30,6 +29,7 @@ from dreamgym_nb.prompts import (
 from dreamgym_nb.replay_buffer import Leak, Memories, ReplayBuffer, leaks
 from dreamgym_nb.training import FitHistory, Sample, fit
 from dreamgym_nb.worlds.base import FAILURE, WANTED
+from dreamgym_nb.writer import Writer
 
 # What an unreadable answer means: nothing changes, reward 0, the episode goes on.
 UNREADABLE = Outcome("", f"{FAILURE} the page did not load", 0.0, False)
@@ -77,7 +77,8 @@ class ExperienceModel:
     """M_exp: a language model, a replay buffer to remember with, and a format.
 
     Args:
-        lm: the language model; trained in place by `fit`.
+        lm: the language model; trained in place by `fit`.  One that is served
+            (`served.ServedModel`) can be asked, and not trained.
         buffer: where memories come from.
         format: which parts of Eq. 4 are used, in training and in dreams alike.
         cache_size: greedy answers are remembered by their whole prompt.
@@ -85,7 +86,7 @@ class ExperienceModel:
 
     def __init__(
         self,
-        lm: LanguageModel,
+        lm: LanguageModel | Writer,
         buffer: ReplayBuffer,
         format: Format | None = None,
         cache_size: int = 50_000,
@@ -124,7 +125,15 @@ class ExperienceModel:
 
         Args:
             transitions: real ones, with the teacher's trace.
+
+        Raises:
+            UserError: the language model has no tokens here, for it is served.
         """
+        if not isinstance(self.lm, LanguageModel):
+            raise UserError(
+                "This language model is served by another machine: it can be asked, not trained. "
+                "Train a LanguageModel, then serve that (dreamgym serve FOLDER)."
+            )
         prompts, _ = self._of_others(transitions)
         return [
             Sample.of(
@@ -317,13 +326,12 @@ class ExperienceModel:
         if not prompts:
             return []
         self.generated += len(prompts)
-        rows = [self.lm.encode(p) for p in prompts]
-        written = self.lm.generate(rows, max_new_tokens, temperatures, generator=generator)
         answers = []
-        for g in written:
-            outcome = parse_target(self.lm.decode(g.tokens))
-            sure = fmean(g.logprobs) if g.logprobs else None
-            answers.append(Imagined(outcome or UNREADABLE, (), outcome is not None, sure))
+        for written in self.lm.continue_texts(prompts, max_new_tokens, temperatures, generator):
+            outcome = parse_target(written.text)
+            answers.append(
+                Imagined(outcome or UNREADABLE, (), outcome is not None, written.confidence)
+            )
         return answers
 
 

@@ -19,6 +19,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import fmean
 
 import torch
 from safetensors import SafetensorError
@@ -41,6 +42,7 @@ from dreamgym_nb.heap import set_large_blocks_apart
 from dreamgym_nb.library_pass import LibraryPass
 from dreamgym_nb.prompts import EOS, PHRASES
 from dreamgym_nb.team import Team
+from dreamgym_nb.writer import Written
 
 PAD = "<pad>"
 SPACE = "▁"  # how a space is written inside a token, as in SentencePiece
@@ -303,3 +305,21 @@ class LanguageModel:
             for i, g in zip(rows, done, strict=True):
                 written[i] = g
         return written  # type: ignore[return-value]
+
+    def continue_texts(
+        self,
+        prompts: Sequence[str],
+        max_new_tokens: int,
+        temperatures: Sequence[float],
+        generator: torch.Generator | None = None,
+    ) -> list[Written]:
+        """As `generate`, from text to text; see `writer.Writer`.
+
+        The confidence is under the temperature that a text was sampled with (1 for greedy).
+        """
+        rows = [self.encode(p) for p in prompts]
+        written = self.generate(rows, max_new_tokens, temperatures, generator=generator)
+        return [
+            Written(self.decode(g.tokens), fmean(g.logprobs) if g.logprobs else None)
+            for g in written
+        ]
