@@ -265,8 +265,8 @@ def _class_of(module: str, name: str) -> type:
         raise UserError(f"{module}:{name} cannot be loaded: {error}.") from error
     if not (isinstance(found, type) and issubclass(found, World)):
         raise UserError(
-            f"{module}:{name} is no World: write a subclass of dreamgym_nb.worlds.World and name it "
-            "as module:Class."
+            f"{module}:{name} is no World: write a subclass of dreamgym_nb.worlds.World, and name "
+            "it as module:Class."
         )
     return found
 

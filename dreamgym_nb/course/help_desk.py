@@ -80,6 +80,12 @@ def trouble(who: str, state: str, action: str) -> str:
     return "" if seen[what] == RULES[what][1] else f"{what} is {seen[what]}"
 
 
+def mended(action: str) -> Account:
+    """What an action that works puts right: ``{"account": "open"}`` for ``unlock``."""
+    what = _mended_by(action)
+    return {what: RULES[what][2]} if what else {}
+
+
 def fold(state: str, action: str, observation: str) -> str:
     """The abstract state: the account as it was shown last."""
     return state if observation.startswith(FAILURE) else observation
@@ -97,13 +103,23 @@ def teacher(who: str, state: str, action: str) -> str:
     if action == "show":
         return "shows the account"
     if action == "close":
-        got = read_line(state) or dict.fromkeys(RULES, "unseen")
-        return "\n".join(
-            f"{WANTED} {what} {right} got {got[what]} {'yes' if got[what] == right else 'no'}"
-            for what, right in wanted(who).items()
-        )
+        return trace(who, read_line(state) or {})
     what = _mended_by(action)
     return f"{who} {what} {RULES[what][1]} becomes {RULES[what][2]}"
+
+
+def trace(who: str, account: Mapping[str, str]) -> str:
+    """The judge's trace: a line for each part, wanted against got.
+
+    Args:
+        who: ``"staff"`` or ``"guest"``.
+        account: as it was shown last; empty if it was never shown.
+    """
+    lines = []
+    for what, right in wanted(who).items():
+        got = account.get(what, "unseen")
+        lines.append(f"{WANTED} {what} {right} got {got} {'yes' if got == right else 'no'}")
+    return "\n".join(lines)
 
 
 def act(who: str, state: str, behaviour: str, rng: np.random.Generator) -> str:
@@ -183,9 +199,8 @@ class HelpDesk(World):
         if why := trouble(who, self.state, action):
             return f"{FAILURE} {why}", 0.0, False, {}
         if action == "close":
-            return CLOSED, float(self.verdict(self.task, self.state, action)), True, {}
-        if what := _mended_by(action):
-            self._account[what] = RULES[what][2]
+            return CLOSED, float(self._account == wanted(who)), True, {}
+        self._account |= mended(action)
         return line(self._account), 0.0, False, {}
 
     def admissible_actions(self) -> list[str]:

@@ -287,6 +287,38 @@ LESSON_SIZES: dict[str, dict[str, dict[str, Scalar]]] = {
         "lesson": {"tasks": 4, "pages": 2, "episodes": 300, "pairs": 1000},
         "full": {"tasks": 8, "pages": 2, "episodes": 2000, "pairs": 3000},
     },
+    "11_beyond_the_toy": {
+        "smoke": {
+            "episodes": 60,
+            "model_steps": 3,
+            "agent_steps": 3,
+            "held_out": 10,
+            "iterations": 1,
+            "groups": 2,
+            "every": 1,
+            "examples": 3,
+        },
+        "lesson": {
+            "episodes": 800,
+            "model_steps": 450,
+            "agent_steps": 75,
+            "held_out": 60,
+            "iterations": 30,
+            "groups": 16,
+            "every": 6,
+            "examples": 6,
+        },
+        "full": {
+            "episodes": 2000,
+            "model_steps": 700,
+            "agent_steps": 75,
+            "held_out": 200,
+            "iterations": 40,
+            "groups": 16,
+            "every": 10,
+            "examples": 12,
+        },
+    },
 }
 """Lesson name -> size -> the numbers of that run. Each lesson gives the same names in each size."""
 
