@@ -153,6 +153,8 @@ def test_a_game_is_the_same_packed_compressed_and_raw(tmp_path):
     assert game == load_games(squeezed)[0] == load_games(tmp_path / "train")[0]
     assert [r.name for r in game.receptacles] == ["desk 1", "drawer 2", "drawer 1"]
     assert game.can_hold == {"desk": {"pen"}, "drawer": {"pen"}}
+    fits = frozenset({("desk", "pen"), ("drawer", "pen")})
+    assert load_games(plain).fits == load_games(tmp_path / "train").fits == fits
     engine = Engine(game)
     assert [engine.step(command)[1] for command in game.plan] == [False] * 4 + [True]
     play(engine, "go to drawer 1", "take mug 1 from drawer 1")
@@ -221,3 +223,10 @@ def test_damaged_facts_are_refused_when_the_game_is_read(tmp_path, gone):
     games = load_games(write_packed(tmp_path, RECORD | {"facts": facts}))
     with pytest.raises(UserError, match=f"facts of game {ID} are damaged"):
         games[0]
+
+
+def test_what_fits_is_gathered_from_all_games(tmp_path):
+    tables = [[["bedtype", "booktype"]], TABLES[1], [["shelftype", "mugtype"]]]
+    other = {**RECORD, "id": RECORD["id"].replace("trial", "trial_2"), "can": 0}
+    games = load_games(write_packed(tmp_path, RECORD, other, tables=tables))
+    assert games.fits == {("desk", "pen"), ("drawer", "pen"), ("bed", "book")}

@@ -13,6 +13,7 @@ from dreamgym_nb.experience import transitions_of
 from dreamgym_nb.worlds import FAILURE, collect_log, make_world
 from dreamgym_nb.worlds.alfred import Game
 from dreamgym_nb.worlds.base import WANTED
+from dreamgym_nb.worlds.check import check
 from dreamgym_nb.worlds.house import House, task_of
 from dreamgym_nb.worlds.house_known import Known, Place
 from dreamgym_nb.worlds.house_text import describe, parse_command
@@ -295,6 +296,11 @@ def test_a_benchmark_is_a_name_away(monkeypatch):
     monkeypatch.setenv("DREAMGYM_DATA", str(DATA))
     house = make_world("alfworld")
     assert (len(house.tasks("train")), len(house.tasks("test"))) == (3553, 140)
+    # One game tells only of the kinds of places that it has; residents know all of them.
+    places = house.can.keys() - {"clean", "heat", "cool"}
+    assert len(places) == 28 > len(house._game(house.tasks("train")[0]).can_hold)
+    report = check(house, 60)
+    assert report.ok, str(report)
     observation, info = house.reset(options={"task": house.tasks("test")[0]})
     assert observation.startswith("room: ") and "go to desk 1" in info["admissible_actions"]
 

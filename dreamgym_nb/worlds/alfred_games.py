@@ -51,6 +51,7 @@ _ABILITIES = (
 _FACT = re.compile(r"\(\s*(\w+)((?:\s+[^\s()]+)+)\s*\)")
 _TASK = re.compile(r'"rhs":\s*"Your task is to: (.*?)"')
 _TYPED = re.compile(r"\((objecttype|receptacletype) \?\w+ (\w+)\)")
+_CAN = re.compile(r"\(\s*cancontain\s+([^\s()]+)\s+([^\s()]+)\s*\)")
 _MARKS = {"isclean": "clean", "ishot": "heat", "iscool": "cool"}
 
 Fact = Sequence[str]
@@ -71,14 +72,20 @@ class Games(Sequence[Game]):
     Args:
         heads: one for each game.
         read: decodes the game of an index.
+        fits: the pairs (receptacle kind, thing kind) that go together in any of them.
 
     Attributes:
         heads: id, type, task and goal of each game, at no cost.
         ids: the ids, in order.
     """
 
-    def __init__(self, heads: Sequence[Head], read: Callable[[int], Game]) -> None:
-        self.heads = tuple(heads)
+    def __init__(
+        self,
+        heads: Sequence[Head],
+        read: Callable[[int], Game],
+        fits: frozenset[tuple[str, str]],
+    ) -> None:
+        self.heads, self.fits = tuple(heads), fits
         self.ids = tuple(head.id for head in heads)
         self._index = {id: i for i, id in enumerate(self.ids)}
         self._read = read
@@ -139,11 +146,13 @@ def _from_packed(path: Path) -> Games:
     tables = _can_tables(path.parent)
     heads: list[Head] = []
     lines: list[bytes] = []
+    used: set[int] = set()
     for number, line in enumerate(_lines(path), 1):
         try:
             record = json.loads(line)
             heads.append(_packed_head(record))
             tables[record["can"]]
+            used.add(record["can"])
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise UserError(
                 f"Line {number} of {path} is not a packed game ({error!r}); get the file again."
@@ -154,7 +163,7 @@ def _from_packed(path: Path) -> Games:
         record = json.loads(zlib.decompress(lines[index]))
         return _game(heads[index], record["plan"], record["facts"], tables[record["can"]])
 
-    return Games(heads, read)
+    return Games(heads, read, frozenset().union(*(tables[i] for i in used)))
 
 
 def _packed_head(record: Mapping[str, Any]) -> Head:
@@ -190,6 +199,7 @@ def _can_tables(folder: Path) -> list[frozenset[tuple[str, str]]]:
 def _from_folder(folder: Path) -> Games:
     heads: list[Head] = []
     files: list[Path] = []
+    fits: set[tuple[str, str]] = set()
     for file in sorted(folder.rglob(GAME_FILE)):
         if "movable" in str(file.parent) or "Sliced" in str(file.parent):
             continue
@@ -197,6 +207,8 @@ def _from_folder(folder: Path) -> Games:
         if record.get("solvable", True):
             heads.append(_raw_head(file, record))
             files.append(file)
+            pairs = _CAN.findall(record["pddl_problem"].lower())
+            fits.update((_kind(receptacle), _kind(thing)) for receptacle, thing in pairs)
     tables: dict[frozenset, frozenset] = {}
 
     def read(index: int) -> Game:
@@ -207,7 +219,7 @@ def _from_folder(folder: Path) -> Games:
             heads[index], record.get("walkthrough", ()), facts, tables.setdefault(can, can)
         )
 
-    return Games(heads, read)
+    return Games(heads, read, frozenset(fits))
 
 
 def _read_json(file: Path) -> dict[str, Any]:

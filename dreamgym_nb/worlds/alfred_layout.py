@@ -6,7 +6,7 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -86,15 +86,20 @@ class Game:
     @cached_property
     def can_hold(self) -> Mapping[str, frozenset[str]]:
         """For each kind of receptacle, the kinds of thing that may be put there."""
-        kinds: dict[str, set[str]] = {}
-        for receptacle, thing in self.fits:
-            kinds.setdefault(receptacle, set()).add(thing)
-        return {receptacle: frozenset(things) for receptacle, things in kinds.items()}
+        return grouped(self.fits)
 
     @cached_property
     def layout(self) -> Layout:
         """What never changes in an episode, made once and shared by all engines of the game."""
         return Layout(self)
+
+
+def grouped(fits: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
+    """Pairs (receptacle kind, thing kind) as, for each receptacle kind, its things."""
+    kinds: dict[str, set[str]] = {}
+    for receptacle, thing in fits:
+        kinds.setdefault(receptacle, set()).add(thing)
+    return {receptacle: frozenset(things) for receptacle, things in kinds.items()}
 
 
 class Layout:

@@ -22,7 +22,7 @@ from dreamgym_nb.worlds.vector import RealWorlds
 ODD = ("", " ", "[]", "no such thing", "click[", "a" * 150)
 BLANKS = ("[text]", "[url]", "[answer]")  # in admissible actions, to be filled in
 REFUSED = 0.05  # of admissible actions may fail: a form may refuse what was typed
-EXPERT = 0.9  # success that an expert should reach
+EXPERT = 0.8  # success that an expert should reach
 MIXED = (0.05, 0.95)  # success of a log from which an experience model learns both ends
 FAILING = 0.02  # share of steps that fail, at least: the dream is to know how that looks
 

@@ -25,6 +25,7 @@ from dreamgym_nb.experience import Task
 from dreamgym_nb.worlds import residents
 from dreamgym_nb.worlds.alfred import Engine, Game
 from dreamgym_nb.worlds.alfred_games import Games, Head, load_games
+from dreamgym_nb.worlds.alfred_layout import grouped
 from dreamgym_nb.worlds.base import SPLITS, WANTED, World, check_splits
 from dreamgym_nb.worlds.house_known import Known
 from dreamgym_nb.worlds.house_text import (
@@ -77,8 +78,7 @@ class House(World):
             max_steps = max_steps or min(ALFWORLD_STEPS, 8 + 2 * most)
         self.max_steps = max_steps or ALFWORLD_STEPS
         self._tasks = {split: Tasks(games[split]) for split in games}
-        # What fits where is the same in all games of a source, as in ALFWorld.
-        self._can_hold = games["train"][0].can_hold
+        self._fits = _fits(games["train"])
         self.forget()
         check_splits(self._tasks)
         self.slip: int | None = None  # how a careless resident goes wrong in this episode
@@ -89,7 +89,7 @@ class House(World):
         Hasty residents name any kind of place that they have come across, so without
         this a log would depend on what was played before it.
         """
-        self.can = rules(self._can_hold)
+        self.can = rules(self._fits)
 
     def tasks(self, split: str) -> Sequence[Task]:
         """The tasks of ``"train"`` or ``"test"``; no household is in both."""
@@ -201,6 +201,15 @@ class House(World):
             "test": load_games(test or packed / "valid_seen.jsonl.xz"),
         }
         return cls(games=games, max_steps=max_steps)
+
+
+def _fits(games: Sequence[Game]) -> Mapping[str, frozenset[str]]:
+    """What fits where in any of the games: one of them tells only of the kinds that it has.
+
+    Where two games have the same kinds they agree, in ALFWorld as in ours.
+    """
+    pairs = games.fits if isinstance(games, Games) else set().union(*{g.fits for g in games})
+    return grouped(pairs)
 
 
 class Tasks(Sequence[Task]):
