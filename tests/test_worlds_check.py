@@ -14,13 +14,38 @@ from dreamgym_nb.worlds.check import check
 def test_our_worlds_keep_the_contract(name):
     report = check(make_world(name, seed=5), 30)
     assert report.ok, str(report)
-    assert report.steps > 100 and len(report.findings) == 13
+    assert report.steps > 100 and len(report.findings) == 15
     assert "BROKEN" not in str(report) and name in str(report)
 
 
 class Unsaid(HelpDesk):
     def hidden(self, state, action):
         return False
+
+
+class Secret(HelpDesk):
+    def hidden(self, state, action):
+        return action == "show"
+
+
+class Curt(HelpDesk):
+    def teacher(self, task, state, action):
+        told = super().teacher(task, state, action)
+        return told.replace(" yes", " True").replace(" no\n", " False\n")
+
+
+class Unfinished(HelpDesk):
+    behaviours = None
+
+
+class Blank(HelpDesk):
+    def fold(self, state, action, observation):
+        return None
+
+
+class Mute(HelpDesk):
+    def admissible_actions(self):
+        return []
 
 
 class Peeking(HelpDesk):
@@ -112,6 +137,11 @@ class Empty(HelpDesk):
 
 BROKEN = [
     (Unsaid, "tell what happens", "was answered by"),
+    (Secret, "not called hidden", "fails, and is called hidden"),
+    (Curt, "verdict is the reward", "ends in neither yes nor no"),
+    (Unfinished, "can play it", "It raised TypeError: 'NoneType' object is not iterable (base.py"),
+    (Blank, "can play it", "It raised AttributeError|It raised TypeError"),
+    (Mute, "calls admissible", "no action is admissible"),
     (Peeking, "fold makes the states", "another state|two states"),
     (Secretive, "trace follows", "another one later"),
     (Shaped, "Rewards are 0 or 1", "was paid 0.1"),
@@ -137,6 +167,12 @@ def test_each_broken_rule_is_found_with_an_example(kind, rule, example):
     assert len(found) == 1 and not found[0].ok and not report.ok
     assert any(part in found[0].broken for part in example.replace("\\", "").split("|"))
     assert found[0].why in str(report) and "BROKEN" in str(report)
+
+
+def test_what_cannot_be_played_is_said_to_be_untried():
+    report = check(Unfinished(0), 40)
+    assert not report.ok and report.skipped == 13 and len(report.findings) == 2
+    assert "not tried, for want of episodes: 13 further rules" in str(report)
 
 
 def test_only_what_is_broken_is_named():
