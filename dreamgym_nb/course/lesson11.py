@@ -125,6 +125,14 @@ def _every_show(state: str, action: str) -> bool:
     return action == "show"
 
 
+def _everything(state: str, action: str) -> bool:
+    return True
+
+
+def _show_or_close(state: str, action: str) -> bool:
+    return help_desk.hidden(state, action) or action == "close"
+
+
 def _all_at_first(state: str, action: str) -> bool:
     return help_desk.read_line(state) is None
 
@@ -159,6 +167,18 @@ HIDDEN = Exercise(
             _all_at_first,
             "That unlock and close do not work then follows from the rules. Only the look shows "
             "something that nothing could tell.",
+        ),
+        Wrong(
+            "everything",
+            _everything,
+            "Then every answer is drawn by chance, also what follows from the rules: what fails "
+            "for certain works now and then.",
+        ),
+        Wrong(
+            "the end too",
+            _show_or_close,
+            "How a close is judged follows from the account that was shown. Only the first look "
+            "shows something new.",
         ),
         Wrong(
             "turned round",
@@ -226,8 +246,8 @@ PICK = Exercise(
         Wrong(
             "the first ones",
             _first_ones,
-            "A log begins with what is common. The kinds that are rare, such as a purchase that "
-            "is paid, come late, and a model that saw none of them cannot write one.",
+            "A log begins with what is common. The kinds that are rare, such as a close that is "
+            "paid, come late, and a model that saw none of them has to guess how one looks.",
         ),
         Wrong(
             "one of each kind, and no more",
@@ -286,6 +306,15 @@ def _numbers_not_bytes(model: Mapping[str, float], tokens: int, trained: bool) -
     return memory({**model, "bytes": 1}, tokens, trained)
 
 
+def _cache_in_numbers(model: Mapping[str, float], tokens: int, trained: bool) -> float:
+    bare = memory(model, 0, trained)
+    return bare + (memory(model, tokens, trained) - bare) / model["bytes"]
+
+
+def _all_times_four(model: Mapping[str, float], tokens: int, trained: bool) -> float:
+    return memory(model, tokens, False) * (4 if trained else 1)
+
+
 _SMALL = {"weights": 1000, "bytes": 4, "layers": 2, "heads": 2, "kv_heads": 2, "head_width": 8}
 _SHARED = {**_SMALL, "heads": 8, "kv_heads": 2, "bytes": 2}
 
@@ -305,12 +334,13 @@ MEMORY = Exercise(
             "no room for Adam",
             _no_moments,
             "A gradient is not all that training keeps: Adam has two numbers for every weight, "
-            "the running means of its gradient and of the gradient's square.",
+            "the running means of its gradient and of the gradient's square. 3 Nb more, 4 in all.",
         ),
         Wrong(
             "one moment",
             _one_moment,
-            "Adam keeps two running means for every weight, beside the gradient.",
+            "Beside the weights stand three more numbers for each: a gradient and Adam's two "
+            "running means. So 4 Nb in all, not 3.",
         ),
         Wrong(
             "keys without values",
@@ -328,6 +358,16 @@ MEMORY = Exercise(
             _all_heads,
             "In many models several heads share their keys and values: kv_heads is how many "
             "are kept.",
+        ),
+        Wrong(
+            "cache in numbers",
+            _cache_in_numbers,
+            "The vectors of the cache are numbers, too: each takes model['bytes'] bytes.",
+        ),
+        Wrong(
+            "four times everything",
+            _all_times_four,
+            "Training keeps more for each *weight*. The cache is the same.",
         ),
         Wrong(
             "numbers, not bytes",
@@ -375,9 +415,6 @@ def kind_of(step: Any) -> str:
     if step.terminated:
         return "paid" if step.reward else "not paid"
     return step.action.split(" ")[0]
-
-
-# ---- sizes of known models, from their published configurations ----
 
 
 def shape_of(lm: Any) -> dict[str, int]:
