@@ -34,6 +34,7 @@ class Fidelity:
             (`World.hidden`), the share where all but the thing shown is right:
             the same event at the same place.  They are not among `valid`.
         n_hidden: how many these are.
+        false_failure: of the successes at an end, how many it does not pay, or goes on after.
     """
 
     valid: float
@@ -48,6 +49,7 @@ class Fidelity:
     false_end: float = float("nan")
     hidden: float = float("nan")
     n_hidden: int = 0
+    false_failure: float = float("nan")
 
     def to_json(self) -> dict[str, object]:
         """Plain values for a record."""
@@ -119,6 +121,7 @@ def measure(
     # A reward counts as right only where the dream also ends the episode.
     right = [i.outcome.reward == t.reward and i.outcome.terminated for t, i in ends]
     failures = [i.outcome.reward > 0 for t, i in ends if t.reward == 0]
+    refused = [not (i.outcome.reward > 0 and i.outcome.terminated) for t, i in ends if t.reward > 0]
     valid = [e for t, _, e in rows if not t.failed]
     invalid = [e for t, _, e in rows if t.failed]
     return Fidelity(
@@ -134,6 +137,7 @@ def measure(
         false_end=_share([i.outcome.reward > 0 for t, i, _ in compared if not t.terminated]),
         hidden=_share(found),
         n_hidden=len(found),
+        false_failure=_share(refused),
     )
 
 

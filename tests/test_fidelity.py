@@ -28,7 +28,7 @@ def share(hits):
 def test_a_model_that_is_right_scores_1(oracle, fold, transitions):
     score = measure(oracle, fold, transitions)
     assert (score.valid, score.invalid, score.reward, score.done) == (1.0, 1.0, 1.0, 1.0)
-    assert score.false_success == 0.0
+    assert (score.false_success, score.false_failure) == (0.0, 0.0)
     assert set(score.by_kind.values()) == {1.0}
     failed = sum(t.failed for t in transitions)
     assert (score.n_valid, score.n_invalid) == (len(transitions) - failed, failed)
@@ -43,6 +43,7 @@ def test_a_sycophant_has_its_false_successes_counted(oracle, fold, transitions):
     won = share([t.reward == 1.0 for t in purchases(transitions)])
     assert 0 < won < 1
     assert (score.false_success, score.reward) == (1.0, pytest.approx(won))
+    assert score.false_failure == 0.0
     assert (score.valid, score.invalid, score.done) == (1.0, 1.0, 1.0)
 
 
@@ -68,6 +69,7 @@ def test_a_pessimist_makes_no_false_success_and_misses_the_true_ones(oracle, fol
     score = measure(oracle, fold, transitions)
     lost = share([t.reward == 0.0 for t in purchases(transitions)])
     assert (score.false_success, score.reward) == (0.0, pytest.approx(lost))
+    assert score.false_failure == 1.0
 
 
 def test_a_model_for_which_nothing_happens_is_right_on_invalid_actions_only(
