@@ -216,12 +216,39 @@ def test_a_dreamed_step_is_weighed_against_one_in_a_browser(seconds, said):
     records = seeds("web", "grpo_dream", 0.5, seconds=seconds) | seeds(
         "web", "grpo_real", 0.5, real=2_000
     )
-    told = verdict(records, "third to a fifth")
+    told = verdict(records, "log that is there already")
     assert told.verdict == said and "1.60 of them Chromium's" in told.numbers
     whole = (seconds + 100) / 10_000
     assert f"costs {whole / 0.05:.1f} times as much" in told.numbers
     assert told.value == f"{whole / 1.65:.2f}"
-    assert verdict(records, "third to a fifth", costs=COSTS[:1]).verdict == NOT_RUN
+    assert verdict(records, "log that is there already", costs=COSTS[:1]).verdict == NOT_RUN
+    # 13,000 steps of the log, 1.6 s each, over 10,000 dreamed transitions: 2.08 s more for each.
+    collected = verdict(records, "log that is collected for it")
+    assert collected.verdict == FAILS
+    assert collected.value == f"{(whole + 2.08) / 1.65:.2f}"
+
+
+def test_an_exam_of_few_episodes_leaves_a_comparison_open():
+    """All seeds differ by 0.02: a t-interval of no width, which ten episodes cannot back."""
+
+    def both(episodes):
+        told = {"exam": {"real": {"success": 0.5, "episodes": episodes}}}
+        more = {"exam": {"real": {"success": 0.52, "episodes": episodes}}}
+        return {
+            Run("web", "grpo_dream", seed, variant): body(0.5) | exam
+            for seed in range(3)
+            for variant, exam in (("no_tasks", told), ("", more))
+        }
+
+    assert verdict(both(10), "without task generation", "web").verdict == LEANS
+    assert verdict(both(100_000), "without task generation", "web").verdict == HOLDS
+
+
+@pytest.mark.parametrize(("after", "said"), [(0.8, HOLDS), (0.6, LEANS), (0.3, FAILS)])
+def test_what_the_real_steps_add_to_a_dream(after, said):
+    records = seeds("shop", "grpo_dream", 0.595, noise=(0.0, 0.03, -0.03, 0.02, -0.02))
+    records |= seeds("shop", "grpo_s2r", after)
+    assert verdict(records, "after a dream add to it (GRPO)", "shop").verdict == said
 
 
 def test_what_nothing_here_measures_says_so():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dreamgym_nb.errors import UserError
-from dreamgym_nb.experiments import command, figures, paper, runner, tables
+from dreamgym_nb.experiments import command, compare, figures, paper, runner, tables
 from dreamgym_nb.experiments.compare import (
     Recorded,
     difference,
@@ -122,6 +122,30 @@ def test_a_ratio_over_something_near_zero_has_no_bounds():
     found = ratio({0: 0.1, 1: 0.2}, {0: 0.0, 1: 0.0})
     assert found.value == math.inf and "too near to 0" in str(found)
     assert math.isnan(ratio({0: 0.0, 1: 0.0}, {0: 0.0, 1: 0.0}).value)
+
+
+def test_the_noise_of_exams_is_a_floor_under_both_intervals():
+    a, b = {0: 0.50, 1: 0.51, 2: 0.50}, {0: 0.40, 1: 0.41, 2: 0.40}
+    noise = {0: 0.03, 1: 0.03, 2: 0.03}
+    bare, wide = difference(a, b), difference(a, b, (noise, noise))
+    # 1.96 * sqrt(2 * 0.03**2 / 3) = 0.0480
+    assert bare.high - bare.value < 0.001
+    assert wide.high - wide.value == pytest.approx(0.0480, abs=1e-4) and wide.value == bare.value
+    # The delta method: 1.25 * sqrt((0.03 / 0.503)**2 + (0.03 / 0.403)**2) * 1.96 / sqrt(3) = 0.135
+    bare, wide = ratio(a, b), ratio(a, b, (noise, noise))
+    assert wide.low < bare.low and bare.high < wide.high
+    assert wide.high - wide.low == pytest.approx(2 * 0.135, rel=0.05)
+    tight = {seed: 1e-6 for seed in range(3)}
+    assert ratio(a, b, (tight, tight)) == ratio(a, b)
+    assert difference(a, b, (tight, {0: 1.0})) == difference(a, b), "not known of all seeds"
+
+
+def test_an_exams_error_is_that_of_a_share():
+    told = {"exam": {"real": {"success": 0.5, "episodes": 396}}}
+    assert compare.exam_error(told) == pytest.approx(0.025)
+    told = {"exam": {"real": {"success": 1.0, "episodes": 10}}}
+    assert 0 < compare.exam_error(told) < 0.11
+    assert compare.exam_error({"exam": {"real": {"success": 1.0}}}) is None
 
 
 def test_only_seeds_that_both_have_are_compared():

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dreamgym_nb import cli
-from dreamgym_nb.course import help_desk, lesson11
+from dreamgym_nb.course import help_desk, lesson11, lesson11_memory
 from dreamgym_nb.course import notebook as nb
 from dreamgym_nb.course.help_desk import HelpDesk
 from dreamgym_nb.experience import transitions_of
@@ -51,21 +51,21 @@ def test_the_references_are_the_help_desks():
 
 def test_memory_is_what_torch_takes():
     lm = LanguageModel.tiny(["some words here"] * 2, width=32, layers=2, heads=4)
-    shape = lesson11.shape_of(lm)
+    shape = lesson11_memory.shape_of(lm)
     weights = sum(p.numel() * p.element_size() for p in lm.model.parameters())
-    assert lesson11.memory(shape, 0, False) == weights
+    assert lesson11_memory.memory(shape, 0, False) == weights
     optimizer = torch.optim.AdamW(lm.model.parameters())
     lm.model(input_ids=torch.tensor([[1, 2, 3]])).logits.sum().backward()
     optimizer.step()
     kept = sum(p.grad.numel() * p.grad.element_size() for p in lm.model.parameters())
     for state in optimizer.state.values():
         kept += sum(state[m].numel() * state[m].element_size() for m in ("exp_avg", "exp_avg_sq"))
-    assert lesson11.memory(shape, 0, True) == weights + kept
+    assert lesson11_memory.memory(shape, 0, True) == weights + kept
     cache = lm.model(input_ids=torch.tensor([[1, 2, 3]]), use_cache=True).past_key_values
     held = sum(
         x.numel() * x.element_size() for layer in cache.layers for x in (layer.keys, layer.values)
     )
-    assert lesson11.memory(shape, 3, False) - weights == held
+    assert lesson11_memory.memory(shape, 3, False) - weights == held
 
 
 def test_every_kind_of_step_has_a_name():

@@ -158,6 +158,8 @@ def test_every_command_in_the_texts_exists():
         "course",
         "frugal",
         "site",
+        "check",
+        "serve",
         "warm",
         "doors",
         "test",
@@ -184,7 +186,7 @@ def test_every_dreamgym_command_in_the_readme_is_understood():
     commands = re.findall(r"^dreamgym (.+?)(?: +#.*)?$", text("README.md"), flags=re.MULTILINE)
     assert {command.split()[0] for command in commands} == {
         "doctor", "run", "play", "results", "backbone", "bench", "warm", "export", "collect",
-        "site",
+        "site", "check", "serve",
     }  # fmt: skip
     for command in commands:
         # These have parsers of their own.

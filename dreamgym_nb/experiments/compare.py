@@ -3,6 +3,10 @@
 A ratio of two means has the interval of Fieller (1954): the ratios ρ for which a
 paired t-test of ``a − ρ b`` finds nothing.  It needs no logarithm, so a
 success of 0 may occur, and it says so where b is too near to 0 for any bound.
+
+Three seeds may agree by chance, and a t-interval then is narrower than one exam can
+be exact.  So a comparison of successes is told what an exam's episodes leave open
+(`exam_error`), and takes the wider of both intervals.
 """
 
 from __future__ import annotations
@@ -22,12 +26,26 @@ from dreamgym_nb.intervals import mean_and_interval
 
 Cell = tuple[str, str, str]
 Measure = Callable[[Record], float | None]
-LEVEL = 0.975  # two-sided 95%
+LEVEL, NORMAL = 0.975, 1.96  # two-sided 95%
+Noise = tuple[Mapping[int, float], Mapping[int, float]]  # standard errors of both sides, by seed
 
 
 def success(record: Record) -> float:
     """Success on test tasks in the real world."""
     return float(record["exam"]["real"]["success"])
+
+
+def exam_error(record: Record) -> float | None:
+    """Standard error of a success that the number of the exam's episodes alone leaves.
+
+    √(p (1 − p) / n) with two successes and two failures added (Agresti and Coull), so
+    that it is not 0 where all episodes ended alike; None if the number is not recorded.
+    """
+    exam = record["exam"]["real"]
+    if not (n := exam.get("episodes")):
+        return None
+    p = (exam["success"] * n + 2) / (n + 4)
+    return math.sqrt(p * (1 - p) / (n + 4))
 
 
 class Recorded:
@@ -63,6 +81,10 @@ class Recorded:
         """What each seed of a cell measured; seeds that did not measure it are left out."""
         told = {seed: measure(r) for seed, r in self.seeds(world, method, variant).items()}
         return {seed: float(v) for seed, v in told.items() if v is not None}
+
+    def errors(self, world: str, method: str, variant: str = "") -> dict[int, float]:
+        """`exam_error` of each seed of a cell."""
+        return self.values(world, method, variant, exam_error)
 
 
 def mean_text(values: Iterable[float], form: str = ".2f") -> str:
@@ -111,8 +133,16 @@ def _three(value: float) -> str:
     return f"{value:.3f}" if abs(value) >= 0.1 or not value else f"{value:#.2g}"
 
 
-def ratio(a: Mapping[int, float], b: Mapping[int, float]) -> Comparison | None:
+def ratio(
+    a: Mapping[int, float], b: Mapping[int, float], noise: Noise | None = None
+) -> Comparison | None:
     """The ratio of the means of a and b over the seeds that both have.
+
+    Args:
+        a: one side, by seed.
+        b: the other.
+        noise: what each exam leaves open; the interval is at least as wide as that of two
+            independent exams.  (Exams on the same tasks leave a little less open.)
 
     Returns:
         The comparison with Fieller's interval, or None for fewer than two seeds.
@@ -121,16 +151,29 @@ def ratio(a: Mapping[int, float], b: Mapping[int, float]) -> Comparison | None:
     if len(seeds) < 2:
         return None
     low, high = fieller(x, y)
+    if (open_ := _left_open(seeds, noise)) is not None:
+        least, most = _fieller(x.mean(), y.mean(), np.diag(open_) * NORMAL**2)
+        low, high = min(low, least), max(high, most)
     value = x.mean() / y.mean() if y.mean() else (math.inf if x.mean() else math.nan)
     return Comparison(seeds, x.mean(), y.mean(), float(value), low, high, "ratio")
 
 
-def difference(a: Mapping[int, float], b: Mapping[int, float]) -> Comparison | None:
-    """The mean of a − b over the seeds of both, with its t-interval; None for fewer than two."""
+def difference(
+    a: Mapping[int, float], b: Mapping[int, float], noise: Noise | None = None
+) -> Comparison | None:
+    """The mean of a − b over the seeds of both, with its t-interval; None for fewer than two.
+
+    Args:
+        a: one side, by seed.
+        b: the other.
+        noise: see `ratio`.
+    """
     seeds, x, y = _paired(a, b)
     if len(seeds) < 2:
         return None
     mean, half = (float(v) for v in mean_and_interval(x - y))
+    if (open_ := _left_open(seeds, noise)) is not None:
+        half = max(half, NORMAL * math.sqrt(open_.sum()))
     return Comparison(seeds, x.mean(), y.mean(), mean, mean - half, mean + half, "difference")
 
 
@@ -145,13 +188,25 @@ def fieller(
     x, y = np.asarray(x, float), np.asarray(y, float)
     n = len(x)
     spread = np.cov(x, y, ddof=1) * stdtrit(n - 1, LEVEL) ** 2 / n
-    a = y.mean() ** 2 - spread[1, 1]
-    b = x.mean() * y.mean() - spread[0, 1]
-    c = x.mean() ** 2 - spread[0, 0]
+    return _fieller(x.mean(), y.mean(), spread)
+
+
+def _fieller(x: float, y: float, spread: np.ndarray) -> tuple[float, float]:
+    """The roots in ρ of ``(x − ρ y)² = s₀₀ − 2ρ s₀₁ + ρ² s₁₁``."""
+    a = y**2 - spread[1, 1]
+    b = x * y - spread[0, 1]
+    c = x**2 - spread[0, 0]
     if a <= 0:
         return -math.inf, math.inf
     root = math.sqrt(max(0.0, b * b - a * c))  # below 0 by rounding only
     return float((b - root) / a), float((b + root) / a)
+
+
+def _left_open(seeds: Sequence[int], noise: Noise | None) -> np.ndarray | None:
+    """Variances of both means that the exams leave, (2,); None if that is not known of all."""
+    if noise is None or not all(set(seeds) <= set(side) for side in noise):
+        return None
+    return np.array([sum(side[s] ** 2 for s in seeds) / len(seeds) ** 2 for side in noise])
 
 
 def _paired(

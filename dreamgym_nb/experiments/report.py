@@ -13,6 +13,7 @@ from dreamgym_nb.experiments.figures import Picture, write_figures
 from dreamgym_nb.experiments.grid import METHODS, SEEDS, TABLES, Run
 from dreamgym_nb.experiments.scale import SCALES
 from dreamgym_nb.experiments.store import Record, Records
+from dreamgym_nb.experiments.tables import label
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 GOAL = 0.9  # of the large budget's success: what "to reach the same" means
@@ -57,7 +58,13 @@ def _facts(found: dict[Run, Record]) -> str:
         f"Python {m['python']}, torch {m['torch']}, trl {m['trl']}, {m['threads']} thread(s)"
         for m in (r["machine"] for r in found.values())
     }
-    return f"{len(found)} runs are recorded, of {days}; {'; '.join(sorted(machines))}."
+    commits = [r.get("commit") for r in found.values()]
+    told = f"{len(found)} runs are recorded, of {days}; {'; '.join(sorted(machines))}."
+    if old := commits.count(None):
+        told += f" {old} of them do not name the commit that they were made by,"
+    return (
+        told + f"{' the others' if old else ' They'} are of {len(set(commits) - {None})} commits."
+    )
 
 
 HEAD = """\
@@ -83,15 +90,34 @@ WORDS = """\
 - **minutes**: of one processor in training, exams left out, with what runs share (the experience
   model and the start), the backbone apart: that is trained once for all, see the next table. Days
   differ in the engine's version, so compare minutes within a day (the records have their dates).
-- **valid**, **invalid**: exact next states on held-out actions that work, and that fail;
-  **reward**: right rewards on steps that end an episode; **paid in vain**: of the steps that end
-  nothing, those given a reward; **false success**: of the failures at an end, those given one.
+- **valid**, **invalid**: exact next states on held-out actions that work, and that fail, each
+  asked for by itself, with the true state before it, of the log's people on test tasks; what
+  nothing can foretell (the inside of a cabinet) is left out. **reward**: right rewards on steps
+  that end an episode; **paid in vain**: of the steps that end nothing, those given a reward (a
+  dream pays at an end only); **false success**: of the failures at an end, those given one.
+- **what the dream is told**: it learns from traces that a rule of the world wrote, in house and
+  web also from ends judged under other tasks (hindsight); it keeps its states by the world's own
+  `fold`. The log, and the backbone's pre-training on other worlds of the same kind, are in no
+  column of RL.
+- RL in the dream makes 20 iterations everywhere, RL in the real world as many as its budget allows.
 - **paper**: numbers of {source}: success in %, one seed, for {agents}; *paper: real* counts what
   its RL and imitation take, not the log of its experience model. Its benchmarks are what our worlds
   stand for, so compare ratios, not values.
 
 Settings were chosen by hand while all this was built; no validation split was kept apart for that.
 No agent is chosen by its success on test tasks: each is the last of its run."""
+
+
+NOTES = {
+    "table2": "The backbones were pre-trained with all parts of the prompt. A row without one has "
+    "the updates of step A to get used to that, so a difference is the part's worth and that "
+    "habit's together (lesson 09). Rows were made on different days: their commits are in the "
+    "records.",
+    "cut": "This was not planned: PPO's first records, in which a cut episode was worth V, had "
+    "shown what that does to V, and were taken out and run again (commit 01adaec; its parent has "
+    "them). The house was kept for comparison.",
+}
+"""What must be said before some tables."""
 
 
 def tables_page(
@@ -141,6 +167,14 @@ def tables_page(
         if name == "transfer":
             parts.append(tables.transfer(recorded))
             continue
+        parts += [NOTES[name]] if name in NOTES else []
+        lacking = [
+            f"{label(variant)}{f' in the {world}' if len(table.worlds) > 1 else ''}"
+            for world in table.worlds
+            for method, variant in table.rows
+            if not recorded.seeds(world, method, variant)
+        ]
+        parts += [f"Not yet run: {', '.join(lacking)}."] if lacking else []
         for world in worlds:
             parts += [f"### The {world}"] if len(table.worlds) > 1 else []
             parts.append(tables.variants(recorded, name, world))
@@ -224,12 +258,17 @@ def claims_page(
         "The paper's claims and some targets of this course, how each is tested here, and what our "
         "records say; `TABLES.md` explains the words. Both sides are paired by seed: the same "
         "world, log and start. A ratio of means has Fieller's 95% interval, a difference the "
-        "paired t-interval. A claim **holds** or **does not hold** if the whole interval is on "
+        "paired t-interval; that of a success is never narrower than what an exam's number of "
+        "episodes leaves open. A claim **holds** or **does not hold** if the whole interval is on "
         "one side of the bound; in between it is *undecided*, and the verdict says where the mean "
         "lies. Most intervals are wide, for there are "
         f"{min(SEEDS.values())} to {max(SEEDS.values())} seeds; and of claims whose truth lies "
         "right on the bound, one in twenty is decided by chance. *Our reading*: the paper names "
         "no bound, or not against what.",
+        "Every method begins with a backbone that was pre-trained on other worlds of the same "
+        "kind (`TABLES.md` has how many), which no budget counts: the paper's began with a large "
+        "language model. So a claim about few offline transitions is one about few *given that "
+        "backbone*.",
         "## At a glance",
         f"{signs}; with the ratio or the difference that was measured.",
         claims.overview(judged),

@@ -1,7 +1,7 @@
 """How much of everything a run gets, by world; and what a variant makes of it.
 
 Budgets follow the paper's proportions: RL in the real world gets a large one,
-S2R and its comparison a twelfth of that (the paper: a sixteenth, 5K of 80K).
+S2R and its comparison a tenth to a twelfth of that (the paper: a sixteenth, 5K of 80K).
 """
 
 from __future__ import annotations

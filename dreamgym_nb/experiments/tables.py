@@ -9,7 +9,13 @@ from typing import Any
 
 from dreamgym_nb.backbone import SHIPPED
 from dreamgym_nb.experiments import paper
-from dreamgym_nb.experiments.compare import Measure, Recorded, mean_text, success
+from dreamgym_nb.experiments.compare import (
+    Measure,
+    Recorded,
+    difference,
+    mean_text,
+    success,
+)
 from dreamgym_nb.experiments.grid import METHODS, SEEDS, TABLES, VARIANTS
 from dreamgym_nb.experiments.store import Record
 
@@ -158,9 +164,25 @@ def highest_1(recorded: Recorded) -> str:
             if (found := recorded.values(world, method))
         }
         if means:
-            best = max(means, key=lambda name: means[name])
-            told.append(f"{best} in the {world} ({means[best]:.2f})")
+            first, *others = sorted(means, key=lambda name: -means[name])
+            words = f"{first} in the {world} ({means[first]:.2f}"
+            told.append(f"{words}{_apart(recorded, world, first, others)})")
     return f"The highest mean has {', '.join(told)}." if told else ""
+
+
+def _apart(recorded: Recorded, world: str, first: str, others: Sequence[str]) -> str:
+    """Which of the others the first is not told apart from, in words; empty if none."""
+    method = {name: key for key, name in METHODS.items()}
+    near = []
+    for other in others:
+        noise = recorded.errors(world, method[first]), recorded.errors(world, method[other])
+        values = recorded.values(world, method[first]), recorded.values(world, method[other])
+        found = difference(*values, noise)
+        if found is not None and found.low <= 0:
+            near.append(other)
+    if not near:
+        return ""
+    return f", not told apart from {near[0] if len(near) == 1 else f'{len(near)} others'}"
 
 
 def beliefs(recorded: Recorded) -> str:

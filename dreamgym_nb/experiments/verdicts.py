@@ -1,8 +1,9 @@
 """Verdicts: what records say of a comparison and a bound.
 
 A claim holds if the whole 95% interval of its comparison, paired by seed, is on its side of
-the bound; it does not hold if the whole interval is on the other; in between the seeds do
-not decide, and the verdict says which way the mean points.  `claims` says what is compared.
+the bound (for successes the wider of two intervals, see `compare`); it does not hold if the
+whole interval is on the other; in between the seeds do not decide, and the verdict says which
+way the mean points.  `claims` says what is compared.
 """
 
 from __future__ import annotations
@@ -115,8 +116,9 @@ def at_least(times: float, world: str, method: str, others: Sequence[str]) -> Te
         if lacking:
             return Verdict(NOT_RUN, f"fewer than two seeds of {', '.join(lacking)} are recorded")
         best = max(sides, key=lambda other: sum(sides[other].values()) / len(sides[other]))
+        noise = recorded.errors(world, method), recorded.errors(world, best)
         told = judge(
-            ratio(recorded.values(world, method), sides[best]), times, planned=SEEDS[world]
+            ratio(recorded.values(world, method), sides[best], noise), times, planned=SEEDS[world]
         )
         if len(others) > 1:
             told = told.but(f"the best of them is {METHODS[best]}")
@@ -190,7 +192,25 @@ def worse_without(
     def test(recorded: Recorded, costs: Costs) -> Verdict:
         full = recorded.values(world, "grpo_dream", "", measure)
         less = recorded.values(world, "grpo_dream", variant, measure)
-        return judge(difference(full, less), 0.0, planned=SEEDS[world])
+        noise = None
+        if measure is success:
+            noise = (
+                recorded.errors(world, "grpo_dream"),
+                recorded.errors(world, "grpo_dream", variant),
+            )
+        return judge(difference(full, less, noise), 0.0, planned=SEEDS[world])
+
+    return test
+
+
+def adds_to_the_dream(world: str, algorithm: str) -> Test:
+    """S2R, a dream and a few real steps, succeeds more often than the dream alone."""
+
+    def test(recorded: Recorded, costs: Costs) -> Verdict:
+        s2r, dream = f"{algorithm}_s2r", f"{algorithm}_dream"
+        noise = recorded.errors(world, s2r), recorded.errors(world, dream)
+        found = difference(recorded.values(world, s2r), recorded.values(world, dream), noise)
+        return judge(found, 0.0, planned=SEEDS[world])
 
     return test
 
@@ -235,29 +255,44 @@ def does_not_carry_over(source: str, world: str) -> Test:
     return test
 
 
-def cheaper_than_chromium(recorded: Recorded, costs: Costs) -> Verdict:
+def cheaper_than_chromium(log_collected: bool) -> Test:
     """Processor time of a dreamed transition of the web, over that of a real one in Chromium.
 
     The dream pays for its RL and for all of step A, the experience model's training included;
     the other side is RL in our simulator with Chromium's steps in the place of ours.
+
+    Args:
+        log_collected: whether the log's steps, too, are taken in Chromium, and paid by the
+            dream; otherwise the log is there already.
     """
-    steps = [real_step(costs, "web", front) for front in (TEXT, CHROMIUM)]
-    if None in steps:
-        return Verdict(
-            NOT_RUN, "no step in Chromium is measured: python -m dreamgym_nb.course.costs"
+
+    def test(recorded: Recorded, costs: Costs) -> Verdict:
+        steps = [real_step(costs, "web", front) for front in (TEXT, CHROMIUM)]
+        if None in steps:
+            return Verdict(
+                NOT_RUN, "no step in Chromium is measured: python -m dreamgym_nb.course.costs"
+            )
+        slower = steps[1] - steps[0]
+
+        def dreamed(record: Record) -> float | None:
+            seconds = per_transition("dreamed", *WHOLE_DREAM)(record)
+            n = record["transitions"]
+            log = slower * n["offline"] / n["dreamed"] if log_collected and n["dreamed"] else 0.0
+            return None if seconds is None else seconds + log
+
+        dream = recorded.values("web", "grpo_dream", "", dreamed)
+        real = recorded.values("web", "grpo_real", "", per_transition("real", "grpo_real"))
+        there = {seed: seconds + slower for seed, seconds in real.items()}
+        told = judge(ratio(dream, there), 1 / 3, below=True, planned=SEEDS["web"], floor=0.0)
+        if told.verdict == NOT_RUN:
+            return told
+        inside = ratio(dream, real)
+        return told.but(
+            f"seconds of a processor, {slower:.2f} of them Chromium's; against RL in our "
+            f"simulator a dreamed transition costs {inside.value:.1f} times as much"
         )
-    slower = steps[1] - steps[0]
-    dream = recorded.values("web", "grpo_dream", "", per_transition("dreamed", *WHOLE_DREAM))
-    real = recorded.values("web", "grpo_real", "", per_transition("real", "grpo_real"))
-    there = {seed: seconds + slower for seed, seconds in real.items()}
-    told = judge(ratio(dream, there), 1 / 3, below=True, planned=SEEDS["web"], floor=0.0)
-    if told.verdict == NOT_RUN:
-        return told
-    inside = ratio(dream, real)
-    return told.but(
-        f"seconds of a processor, {slower:.2f} of them Chromium's; against RL in our simulator a "
-        f"dreamed transition costs {inside.value:.1f} times as much"
-    )
+
+    return test
 
 
 def no_measure(what: str) -> Test:
