@@ -158,8 +158,6 @@ def test_every_command_in_the_texts_exists():
         "course",
         "frugal",
         "site",
-        "check",
-        "serve",
         "warm",
         "doors",
         "test",
