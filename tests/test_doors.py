@@ -12,6 +12,7 @@ from dreamgym_nb.course import doors, ledger, links, pictures
 from dreamgym_nb.course import notebook as nb
 from dreamgym_nb.course.syllabus import SYLLABUS, available
 from dreamgym_nb.errors import UserError
+from dreamgym_nb.experiments.grid import SEEDS
 
 ROOT = Path(__file__).parents[1]
 COSTS = ledger.read(ROOT / ledger.RECORDS)
@@ -36,7 +37,7 @@ def test_the_tables_are_in_step_with_the_records(name):
 
 def test_the_pictures_are_of_the_records_and_small():
     found = pictures.recorded()
-    for name in ("loop.png", "first_light.png"):
+    for name in ("loop.png", pictures.PRACTICE):
         path = ROOT / pictures.FOLDER / name
         assert pictures.source_of(path) == pictures.fingerprint(found), "run make doors"
         assert path.stat().st_size < 60_000
@@ -61,8 +62,9 @@ def small(tmp_path):
     """A repository with one lesson, which nobody has opened yet."""
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "docs").mkdir()
-    for name in pictures.RUNS.values():
-        shutil.copytree(ROOT / "results" / name, tmp_path / "results" / name)
+    for world in SEEDS:
+        runs = Path("results") / "runs" / world / pictures.METHOD
+        shutil.copytree(ROOT / runs, tmp_path / runs)
     start = f'from dreamgym_nb import course\n\ncourse.start("{STEM}")'
     path = write(tmp_path / "notebooks", "1 + 1", name=f"{STEM}.ipynb")
     book = nb.read(path)
@@ -97,7 +99,8 @@ def test_everything_is_written_once(small, monkeypatch, capsys):
     assert "| 4.2 minutes | 3.9 minutes | 1,150 MB | 10 minutes |" in teaching
     assert "old" not in teaching and "# T" in teaching and "after" in teaching
     readme = (small / "README.md").read_text("utf-8")
-    assert "| GRPO, dream | – | – | – |" in readme, "nothing is recorded here"
+    assert "| GRPO, dream | 0." in readme
+    assert "| GRPO, real | – | – | – |" in readme, "nothing else is recorded here"
     assert doors.main(["--check"]) == 0 == doors.main([])
     assert capsys.readouterr().out == "", "the second time nothing is left to do"
 
@@ -105,11 +108,18 @@ def test_everything_is_written_once(small, monkeypatch, capsys):
 def test_pictures_are_drawn_again_when_the_records_change(small):
     assert len(pictures.draw(small, pictures.recorded(small / "results"))) == 2
     assert pictures.draw(small, pictures.recorded(small / "results")) == []
-    path = small / "results" / "first_light" / "seed0.json"
+    path = small / "results" / "runs" / "shop" / pictures.METHOD / "seed0.json"
     told = json.loads(path.read_text())
-    told["curve"][-1]["real"] += 0.1
+    told["curve"][pictures.METHOD][-1]["success"] += 0.1
     path.write_text(json.dumps(told))
     assert len(pictures.draw(small, pictures.recorded(small / "results"))) == 2
+
+
+def test_without_records_there_is_no_picture_of_them(small):
+    shutil.rmtree(small / "results" / "runs")
+    found = pictures.recorded(small / "results")
+    assert [p.name for p in pictures.draw(small, found)] == ["loop.png"]
+    assert pictures.markdown(found) == "No run is recorded yet."
 
 
 def test_a_text_without_a_place_for_its_table_is_refused(small, monkeypatch, capsys):

@@ -13,14 +13,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import results
+from ..experiments.grid import SEEDS
+from ..experiments.report import RESULTS
+from ..experiments.store import Records as Store
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FOLDER = Path("docs/pictures")
-RUNS = {"shop": "first_light", "house": "first_light_house", "web": "first_light_web"}
-"""World to the name of its recorded runs."""
+METHOD, PRACTICE = "grpo_dream", "practice.png"
 
 _MARK = "dreamgym_nb"
 _COLOURS = 48
@@ -28,9 +29,14 @@ _COLOURS = 48
 Records = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
-def recorded(folder: Path = results.RESULTS) -> Records:
-    """The records that the pictures are drawn from, by world."""
-    return {world: results.records(name, folder) for world, name in RUNS.items()}
+def recorded(folder: Path = RESULTS) -> Records:
+    """The records that the pictures are drawn from, by world: RL in the dream, the full method."""
+    found = Store(folder / "runs").all()
+    told = {
+        world: [found[run] for run in sorted(found) if run.cell == (world, METHOD, "")]
+        for world in SEEDS
+    }
+    return {world: runs for world, runs in told.items() if runs}
 
 
 def draw(root: Path, found: Records) -> list[Path]:
@@ -45,8 +51,10 @@ def draw(root: Path, found: Records) -> list[Path]:
     drawn = []
     for name, make in {
         "loop.png": lambda: diagram.loop_diagram(),
-        "first_light.png": lambda: curves(found),
+        PRACTICE: lambda: curves(found),
     }.items():
+        if name == PRACTICE and not found:
+            continue
         path, mark = root / FOLDER / name, fingerprint(found)
         if path.is_file() and source_of(path) == mark:
             continue
@@ -64,42 +72,62 @@ def curves(found: Records) -> Figure:
 
     from . import figures
 
-    fig, axes = pyplot.subplots(1, len(found), figsize=(9, 3), sharey=True)
-    for ax, (world, runs) in zip(axes, found.items(), strict=True):
-        x, success = results.curves(runs)
-        for i, (where, label) in enumerate((("dream", "in the dream"), ("real", "in reality"))):
+    fig, axes = pyplot.subplots(1, len(found), figsize=(9, 3), sharey=True, squeeze=False)
+    for ax, (world, runs) in zip(axes[0], found.items(), strict=True):
+        for i, (label, each) in enumerate(
+            (
+                ("in the dream, while it learns", [_practised(r) for r in runs]),
+                ("in reality, test tasks", [_looked(r) for r in runs]),
+            )
+        ):
             style = figures.line_style(i)
-            for row in success[where]:
-                ax.plot(x, row, color=style["color"], linewidth=0.8, alpha=0.5)
-            ax.plot(x, success[where].mean(axis=0), label=label, **style)
+            for x, success in each:
+                ax.plot(x, success, color=style["color"], linewidth=0.8, alpha=0.5)
+            same = [success for x, success in each if x == each[0][0]]
+            mean = [_mean(column) for column in zip(*same, strict=True)]
+            ax.plot(each[0][0], mean, label=label, **style, markevery=max(1, len(mean) // 5))
         ax.set(title=f"{world}, {len(runs)} seeds", xlabel="iteration", ylim=(0, 1))
-    axes[0].set_ylabel("success on test tasks")
-    axes[0].legend(loc="lower right", fontsize=9)
+    axes[0][0].set_ylabel("success")
+    axes[0][0].legend(loc="lower right", fontsize=9)
     return fig
+
+
+def _practised(record: Mapping[str, Any]) -> tuple[list[int], list[float]]:
+    """Iterations, and the success of their dreamed episodes."""
+    rows = record["history"][METHOD]
+    return [row["iteration"] for row in rows], [row["success"] for row in rows]
+
+
+def _looked(record: Mapping[str, Any]) -> tuple[list[int], list[float]]:
+    """Iterations at which reality was looked at, and success there."""
+    points = record["curve"][METHOD]
+    return [p["iteration"] for p in points], [p["success"] for p in points]
 
 
 def markdown(found: Records) -> str:
     """The picture of the recorded runs for the README, with its numbers in words."""
+    if not found:
+        return "No run is recorded yet."
     told, days = [], []
     for world, runs in found.items():
         start = _mean([r["start"]["real"]["success"] for r in runs])
-        end = _mean([r["end"]["real"]["success"] for r in runs])
-        dream = _mean([r["end"]["dream"]["success"] for r in runs])
+        end = _mean([r["exam"]["real"]["success"] for r in runs])
+        dream = _mean([r["exam"]["dream"]["success"] for r in runs])
         told.append(f"{world} {start:.2f} to {end:.2f} (in the dream {dream:.2f})")
         days += [r["date"] for r in runs]
     words = "; ".join(told)
     return (
-        f"![Success on test tasks over iterations of practice in the dream, in three worlds: a "
+        f"![Success over iterations of practice in the dream, in {len(found)} worlds: a "
         f"thin line for each seed, a thick one for their mean. In reality: {words}.]"
-        f"({(FOLDER / 'first_light.png').as_posix()})\n\n"
-        f"*Practice in the dream, no real step in training. Success in reality, mean over seeds: "
-        f"{words}. Recorded runs, `results/first_light*`, until {max(days)}.*"
+        f"({(FOLDER / PRACTICE).as_posix()})\n\n"
+        f"*Practice in the dream, no real step in RL. Success on test tasks in reality, mean over "
+        f"seeds: {words}. Recorded runs, `results/runs/*/{METHOD}`, until {max(days)}.*"
     )
 
 
 def fingerprint(found: Records) -> str:
     """Short hash of all numbers that the pictures show."""
-    shown = [(world, [r["curve"] for r in runs]) for world, runs in found.items()]
+    shown = [(world, [(_practised(r), _looked(r)) for r in runs]) for world, runs in found.items()]
     return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
 
 
