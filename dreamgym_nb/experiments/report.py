@@ -58,7 +58,7 @@ def _facts(found: dict[Run, Record]) -> str:
         f"Python {m['python']}, torch {m['torch']}, trl {m['trl']}, {m['threads']} thread(s)"
         for m in (r["machine"] for r in found.values())
     }
-    commits = [r.get("commit") for r in found.values()]
+    commits = [r["machine"].get("commit") for r in found.values()]
     told = f"{len(found)} runs are recorded, of {days}; {'; '.join(sorted(machines))}."
     if old := commits.count(None):
         told += f" {old} of them do not name the commit that they were made by,"
