@@ -51,6 +51,8 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "log_250": {"preparation.log_episodes": 250},
         "log_500": {"preparation.log_episodes": 500},
         "log_1000": {"preparation.log_episodes": 1000},
+        # What the backbone brings: no update on this log, which is still the memory.
+        "no_fit": {"preparation.model_steps": 0},
         "tiny": {"backbone": "tiny"},
         "small": {"backbone": "small"},
         "large": {"backbone": "large"},
@@ -181,6 +183,11 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             ("shop",),
             "episodes in the offline log",
             (125, 250, 500, 1000, 2000),
+        ),
+        "backbone": Table(
+            "What the backbone brings, and what training on the log adds",
+            _dream("no_fit", FULL),
+            ("shop",),
         ),
         "size": Table(
             "How large the language model is",

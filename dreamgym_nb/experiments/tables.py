@@ -30,6 +30,7 @@ LABELS = {
     "no_history": "without history",
     "no_task": "without the task",
     "band": "tasks of medium difficulty",
+    "no_fit": "not trained on the log, only remembering it",
     "tiny": "tiny backbone",
     "small": "small backbone",
     "large": "large backbone",
