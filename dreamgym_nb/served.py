@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from statistics import fmean
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import torch
@@ -83,7 +84,11 @@ class ServedModel:
         self.requests, self.tokens, self._books = 0, (0, 0), threading.Lock()
         key = os.environ.get("OPENAI_API_KEY", "") if key is None else key
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._client = httpx.Client(headers=headers, timeout=timeout, transport=transport)
+        # A proxy of the environment cannot reach what only this machine knows.
+        away = urlsplit(self.url).hostname not in ("localhost", "127.0.0.1", "::1")
+        self._client = httpx.Client(
+            headers=headers, timeout=timeout, transport=transport, trust_env=away
+        )
 
     def close(self) -> None:
         """Close the connections."""

@@ -155,3 +155,20 @@ def test_refusing_leaves_this_machine_reachable():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "reached\n"
+
+
+@pytest.mark.skipif(not cage.has_namespaces(), reason="no network namespace may be made here")
+def test_a_namespace_reaches_itself_and_nothing_else():
+    code = (
+        "import socket\n"
+        "server = socket.create_server(('127.0.0.1', 0))\n"
+        "client = socket.create_connection(server.getsockname())\n"
+        "print('reached')\n"
+        "try:\n"
+        "    socket.create_connection(('192.0.2.1', 80), timeout=5)\n"
+        "except OSError as error:\n"
+        "    print(error.strerror)\n"
+    )
+    command = Cage(offline=True).command(["-c", code])
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "reached\nNetwork is unreachable\n"

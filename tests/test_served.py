@@ -218,6 +218,12 @@ def test_a_completion_stands_behind_the_examples_and_stops_before_the_next():
     assert body["add_special_tokens"] is False and "authorization" not in request.headers
 
 
+def test_a_proxy_is_not_asked_for_what_is_on_this_machine(here, server, monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert ServedModel(server.url, "desk", tries=1).continue_texts(["Task: a"], 3, [0.0])
+
+
 def test_choices_are_put_in_order():
     def answer(body):
         made = [

@@ -2,15 +2,16 @@
 
 Binder gives one processor and 2 GB; a classroom may have no Wi-Fi. A `Cage` says what a kernel
 may have, and the runner starts it so. The network is cut in one of two ways. Where the system
-lets us (`unshare` of Linux), the kernel gets a network namespace without interfaces: nothing in
-it reaches anything, whatever it is written in. Elsewhere Python's sockets refuse each address
+lets us (`unshare` of Linux), the kernel gets a network namespace without interfaces but its own
+loopback, as a machine without Wi-Fi has it: nothing in it reaches anything else, whatever it is
+written in. Elsewhere Python's sockets refuse each address
 that is not of this machine, in the kernel and in every Python that it starts.
 
 Memory is watched, not limited by the system: a limit on addresses (`ulimit -v`) would count what
 torch reserves and never touches. The runner adds up the resident memory of the kernel and its
 children and stops them when it is too much.
 
-`python -m dreamgym_nb.course.cage [--cores N] [--refuse] -- ARGUMENTS` is what is started: it
+`python -m dreamgym_nb.course.cage [--cores N] [--loopback | --refuse] -- ARGUMENTS` is what is started: it
 shuts the door behind itself and becomes `python ARGUMENTS`.
 """
 
@@ -78,7 +79,7 @@ class Cage:
         if not self.offline:
             return [*inner, "--", *arguments]
         if has_namespaces():
-            return [*NAMESPACE, *inner, "--", *arguments]
+            return [*NAMESPACE, *inner, "--loopback", "--", *arguments]
         return [*inner, "--refuse", "--", *arguments]
 
     def words(self) -> str:
@@ -140,16 +141,34 @@ def refuse_network() -> None:
     socket.getaddrinfo = lookup
 
 
+def raise_loopback() -> None:
+    """Switch on the loopback interface of a new network namespace, where it begins switched off.
+
+    Raises:
+        OSError: This process may not.
+    """
+    import fcntl
+    import socket
+    import struct
+
+    set_flags, up, running = 0x8914, 0x1, 0x40  # SIOCSIFFLAGS, IFF_UP, IFF_RUNNING of <linux/if.h>
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, set_flags, struct.pack("16sH22x", b"lo", up | running))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Give up cores and network as asked, then become `python ARGUMENTS`."""
     parser = argparse.ArgumentParser(prog="cage", description=main.__doc__)
     parser.add_argument("--cores", type=int)
+    parser.add_argument("--loopback", action="store_true")
     parser.add_argument("--refuse", action="store_true")
     parser.add_argument("rest", nargs="+", metavar="ARGUMENTS")
     options = parser.parse_args(arguments)
     if options.cores is not None:
         mine = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, mine[: options.cores])
+    if options.loopback:
+        raise_loopback()
     if options.refuse:
         _refuse_in_children()
     os.execv(sys.executable, [sys.executable, *options.rest])
