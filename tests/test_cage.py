@@ -68,7 +68,7 @@ def test_in_a_namespace_there_is_no_network_at_all(tmp_path):
     assert "unreachable" in said[0] and said[1].startswith("gaierror") and "unreach" in said[2]
     assert said[3] == "hello"
     names = [word for word in outputs(run.executed)[-1].split() if word.endswith(":")]
-    assert names == ["lo:"], "nothing but the loop, and that is down"
+    assert names == ["lo:"], "nothing but the loop"
     assert kernels() == []
 
 

@@ -11,8 +11,8 @@ Memory is watched, not limited by the system: a limit on addresses (`ulimit -v`)
 torch reserves and never touches. The runner adds up the resident memory of the kernel and its
 children and stops them when it is too much.
 
-`python -m dreamgym_nb.course.cage [--cores N] [--loopback | --refuse] -- ARGUMENTS` is what is started: it
-shuts the door behind itself and becomes `python ARGUMENTS`.
+`python -m dreamgym_nb.course.cage [--cores N] [--loopback | --refuse] -- ARGUMENTS` is what is
+started: it shuts the door behind itself and becomes `python ARGUMENTS`.
 """
 
 from __future__ import annotations
