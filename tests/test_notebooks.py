@@ -31,6 +31,7 @@ LESSONS = [
     "08_sim_to_real",
     "09_ablations_and_transfer",
     "10_why_it_works",
+    "11_beyond_the_toy",
 ]
 """The lessons that are finished; a notebook joins the list when it is added to the folder."""
 
