@@ -79,6 +79,14 @@ def claims() -> Iterator[Claim]:
         "shop",
         useful_log,
     )
+    yield Claim(
+        "The agent is worse if the experience model is not trained on the log",
+        "success, full − the backbone as it is, with the log as its memory > 0; a control, added "
+        "when the records were known",
+        "shop",
+        worse_without("shop", "no_fit"),
+        reading=True,
+    )
     for source, world in (("shop", "web"), ("web", "shop")):
         yield Claim(
             f"What is learned in the {source} carries over to the {world}",
