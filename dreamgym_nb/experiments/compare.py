@@ -35,17 +35,21 @@ def success(record: Record) -> float:
     return float(record["exam"]["real"]["success"])
 
 
-def exam_error(record: Record) -> float | None:
+def success_error(exam: Mapping[str, Any]) -> float | None:
     """Standard error of a success that the number of the exam's episodes alone leaves.
 
     √(p (1 − p) / n) with two successes and two failures added (Agresti and Coull), so
     that it is not 0 where all episodes ended alike; None if the number is not recorded.
     """
-    exam = record["exam"]["real"]
     if not (n := exam.get("episodes")):
         return None
     p = (exam["success"] * n + 2) / (n + 4)
     return math.sqrt(p * (1 - p) / (n + 4))
+
+
+def exam_error(record: Record) -> float | None:
+    """`success_error` of the exam in the real world."""
+    return success_error(record["exam"]["real"])
 
 
 class Recorded:
@@ -82,9 +86,11 @@ class Recorded:
         told = {seed: measure(r) for seed, r in self.seeds(world, method, variant).items()}
         return {seed: float(v) for seed, v in told.items() if v is not None}
 
-    def errors(self, world: str, method: str, variant: str = "") -> dict[int, float]:
-        """`exam_error` of each seed of a cell."""
-        return self.values(world, method, variant, exam_error)
+    def errors(
+        self, world: str, method: str, variant: str = "", measure: Measure = exam_error
+    ) -> dict[int, float]:
+        """The standard error of each seed of a cell, of its exam or of another."""
+        return self.values(world, method, variant, measure)
 
 
 def mean_text(values: Iterable[float], form: str = ".2f") -> str:

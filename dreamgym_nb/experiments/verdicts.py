@@ -21,6 +21,7 @@ from dreamgym_nb.experiments.compare import (
     mean_text,
     ratio,
     success,
+    success_error,
 )
 from dreamgym_nb.experiments.grid import METHODS, SEEDS, TABLES
 from dreamgym_nb.experiments.store import Record
@@ -241,8 +242,12 @@ def carries_over(source: str, world: str) -> Test:
 def added(recorded: Recorded, source: str, world: str) -> Comparison | None:
     """Zero-shot success in a world after the dream in another, less that before it."""
     cell = (world, "transfer", f"from_{source}")
-    after = recorded.values(*cell, visit("after", "zero_shot"))
-    return difference(after, recorded.values(*cell, visit("before", "zero_shot")))
+    sides = [recorded.values(*cell, visit(when, "zero_shot")) for when in ("after", "before")]
+    noise = [
+        recorded.errors(*cell, lambda r, when=when: success_error(r["transfer"][when]["zero_shot"]))
+        for when in ("after", "before")
+    ]
+    return difference(*sides, (noise[0], noise[1]))
 
 
 def does_not_carry_over(source: str, world: str) -> Test:
