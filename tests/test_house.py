@@ -259,7 +259,7 @@ def test_alfworlds_games_are_lived_in_like_ours():
         play(house, task, lambda house: house.act("expert", rng), id=task.id, behaviour="expert")
         for task in house.tasks("test")
     ]
-    # ALFWorld's own hand-coded expert reaches 0.87, ours 0.99.
+    # ALFWorld's own hand-coded expert reaches 0.87.
     assert len(log) == 140 and np.mean([t.success for t in log]) > 0.95
 
 

@@ -99,7 +99,8 @@ WORDS = """\
   web also from ends judged under other tasks (hindsight); it keeps its states by the world's own
   `fold`. The log, and the backbone's pre-training on other worlds of the same kind, are in no
   column of RL.
-- RL in the dream makes 20 iterations everywhere, RL in the real world as many as its budget allows.
+- RL in the dream makes {iterations} iterations in shop, house and web, where its row does not say
+  otherwise; RL in the real world as many as its budget allows.
 - **paper**: numbers of {source}: success in %, one seed, for {agents}; *paper: real* counts what
   its RL and imitation take, not the log of its experience model. Its benchmarks are what our worlds
   stand for, so compare ratios, not values.
@@ -130,6 +131,7 @@ def tables_page(
     """``TABLES.md``."""
     words = WORDS.format(
         small=", ".join(f"{SCALES[world].small_budget:,}" for world in SEEDS),
+        iterations=", ".join(str(SCALES[world].grpo.iterations) for world in SEEDS),
         dash=tables.DASH,
         nothing=tables.NOTHING,
         source=paper.SOURCE,
