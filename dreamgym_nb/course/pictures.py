@@ -83,8 +83,7 @@ def curves(found: Records) -> Figure:
             style = figures.line_style(i)
             for x, success in each:
                 ax.plot(x, success, color=style["color"], linewidth=0.8, alpha=0.5)
-            same = [success for x, success in each if x == each[0][0]]
-            mean = [_mean(column) for column in zip(*same, strict=True)]
+            mean = [_mean(column) for column in zip(*(y for _, y in each), strict=True)]
             ax.plot(each[0][0], mean, label=label, **style, markevery=max(1, len(mean) // 5))
         ax.set(title=f"{world}, {len(runs)} seeds", xlabel="iteration", ylim=(0, 1))
     axes[0][0].set_ylabel("success")
