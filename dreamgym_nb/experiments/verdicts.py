@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,7 @@ NOTHING_MUCH = 0.05
 
 Costs = Sequence[Mapping[str, Any]]
 Test = Callable[[Recorded, Costs], "Verdict"]
+Values = Mapping[int, float]  # by seed
 
 
 @dataclass(frozen=True)
@@ -260,15 +261,15 @@ def does_not_carry_over(source: str, world: str) -> Test:
     return test
 
 
-def cheaper_than_chromium(log_collected: bool) -> Test:
+def cheaper_than_chromium(log_paid_by: Collection[str] = ()) -> Test:
     """Processor time of a dreamed transition of the web, over that of a real one in Chromium.
 
     The dream pays for its RL and for all of step A, the experience model's training included;
     the other side is RL in our simulator with Chromium's steps in the place of ours.
 
     Args:
-        log_collected: whether the log's steps, too, are taken in Chromium, and paid by the
-            dream; otherwise the log is there already.
+        log_paid_by: who pays for the log's steps, taken in Chromium too: ``"dream"``,
+            ``"real"`` (whose agent also starts from that log), both or none of them.
     """
 
     def test(recorded: Recorded, costs: Costs) -> Verdict:
@@ -279,19 +280,25 @@ def cheaper_than_chromium(log_collected: bool) -> Test:
             )
         slower = steps[1] - steps[0]
 
-        def dreamed(record: Record) -> float | None:
-            seconds = per_transition("dreamed", *WHOLE_DREAM)(record)
-            n = record["transitions"]
-            log = slower * n["offline"] / n["dreamed"] if log_collected and n["dreamed"] else 0.0
-            return None if seconds is None else seconds + log
+        def side(name: str, kind: str, stages: Sequence[str], payers: Collection[str]) -> Values:
+            log = slower if name in payers else 0.0
 
-        dream = recorded.values("web", "grpo_dream", "", dreamed)
-        real = recorded.values("web", "grpo_real", "", per_transition("real", "grpo_real"))
+            def each(record: Record) -> float | None:
+                seconds, n = per_transition(kind, *stages)(record), record["transitions"]
+                return None if seconds is None else seconds + log * n["offline"] / n[kind]
+
+            return recorded.values("web", f"grpo_{name}", "", each)
+
+        def sides(payers: Collection[str]) -> tuple[Values, Values]:
+            dream = side("dream", "dreamed", WHOLE_DREAM, payers)
+            return dream, side("real", "real", ["grpo_real"], payers)
+
+        dream, real = sides(log_paid_by)
         there = {seed: seconds + slower for seed, seconds in real.items()}
         told = judge(ratio(dream, there), 1 / 3, below=True, planned=SEEDS["web"], floor=0.0)
         if told.verdict == NOT_RUN:
             return told
-        inside = ratio(dream, real)
+        inside = ratio(*sides(()))
         return told.but(
             f"seconds of a processor, {slower:.2f} of them Chromium's; against RL in our "
             f"simulator a dreamed transition costs {inside.value:.1f} times as much"
