@@ -19,6 +19,7 @@ from dreamgym_nb.experiments.runner import Context, run_all
 from dreamgym_nb.experiments.scale import Plan, Scale, resolve
 from dreamgym_nb.experiments.store import Records, Stages
 from dreamgym_nb.grpo import GRPOSettings, IterationRecord, RLHistory
+from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.loop import Preparation
 from dreamgym_nb.ppo import PPOSettings
 from dreamgym_nb.worlds import make_world
@@ -62,8 +63,8 @@ def small(patched, tmp_path_factory, actor):
     patched.setenv("HOME", str(home))
     patched.setattr(scale, "SCALES", {"shop": TINY})
     patched.setattr(stages, "HELD_OUT", 4)
-    for module in (stages, trained):  # short episodes: a model that knows nothing writes long ones
-        patched.setattr(module, "make_world", partial(make_world, max_steps=5))
+    # Short episodes: a model that knows nothing writes long ones.
+    patched.setattr(stages, "make_world", partial(make_world, max_steps=5))
     dream_rl = loop.dream_rl
 
     def pushed(prepared, agent, settings, **more):
@@ -144,7 +145,7 @@ def test_the_dream_takes_no_real_step_and_everything_is_counted(recorded):
         assert counts["dreamed"] == record["history"][method][-1]["transitions"]
         assert counts["memories_real"] > 0
         assert record["exam"]["real"]["episodes"] == 4 and record["exam"]["dream"]["episodes"] == 2
-        assert record["start"] == start["exam"]
+        assert record["start"] == {k: start["exam"][k] for k in ("real", "dream")}
         assert record["fidelity"] == start["fidelity"]
         assert [p["iteration"] for p in record["curve"][method]] == [0, 1]
         assert record["curve"][method][0]["success"] == start["exam"]["real"]["success"]
@@ -166,7 +167,29 @@ def test_imitation_takes_no_step_and_dpo_goes_on_from_sft(recorded):
 
 def test_what_is_shared_is_made_once(recorded, small):
     made = sorted(p.name.rpartition("-")[0] for p in (small / "stages").iterdir() if p.is_dir())
-    assert made == ["dpo", "grpo_dream", "prepared", "sft", "start"]
+    assert made == ["dpo", "greedy", "greedy", "greedy", "grpo_dream", "prepared", "sft", "start"]
+
+
+def test_the_greedy_exam_is_of_the_agent_at_the_end_and_draws_nothing(recorded, small):
+    looks = {}
+    for method in ("start", "grpo_dream"):
+        [folder] = (small / "stages").glob({"start": "prepared"}.get(method, method) + "-*")
+        world = make_world("shop", seed=0, max_steps=5)
+        agent = LanguageModel.load(folder / "agent")
+        again = partial(loop.evaluate, agent, stages.real(world), world.tasks("test")[:2])
+        looks[method] = recorded[Run("shop", method, 0)]["exam"]["greedy"]
+        for seed in (1, 2):
+            found = again(seed=seed, temperature=0.0).to_json()
+            assert found["episodes"] == 2 == looks[method]["episodes"]
+            assert found["transitions"] == looks[method]["transitions"]
+
+
+def test_a_benchmarks_data_are_the_same_for_every_seed(monkeypatch):
+    asked = []
+    monkeypatch.setattr(stages, "make_world", lambda name, **more: asked.append((name, more)))
+    stages.world_of("alfworld", 3)
+    stages.world_of("house", 3)
+    assert asked == [("alfworld", {}), ("house", {"seed": 3})]
 
 
 def test_a_stage_put_together_again_is_the_same_as_what_prepare_left(recorded, small, actor):

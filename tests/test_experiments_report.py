@@ -176,6 +176,10 @@ def test_table_1_counts_every_transition_and_leaves_exams_out_of_the_minutes(rec
     assert dream["offline real"] == "13,000" and dream["real in RL"] == "0"
     assert dream["dreamed"] == "17,000" and dream["minutes"] == "7.0"
     assert dream["paper: WebShop, %"] == "59.3 / 63.9 / 68.3" and dream["paper: real"] == "0"
+    assert dream["greedy"] == "–", "not examined, not invented"
+    for record in recorded.seeds("shop", "grpo_dream").values():
+        record["exam"]["greedy"] = {"success": 0.75}
+    assert rows(tables.table_1(recorded, "shop"))["GRPO, dream"]["greedy"] == "0.75"
     assert "SFT" not in found, "not run, not invented"
     assert found["GRPO, real"]["success"] == "0.80"
     overview = rows(tables.overview_1(recorded))

@@ -1,6 +1,6 @@
 """One function for each method: the record of a run, put together from the stages it takes.
 
-Every record has ``exam`` (success on test tasks, real and for some in the
+Every record has ``exam`` (success on test tasks: real, greedy, and for some in the
 dream), ``start`` (the same before the method), ``transitions``, ``seconds`` (of the
 clock) by part, ``cpu_seconds`` (of the processor; they do not grow when the machine is
 busy) by stage, and for RL ``curve`` and ``history`` by stage.
@@ -32,7 +32,10 @@ def start(ctx: Context) -> dict[str, Any]:
     told = stages.start_exam(ctx, ready, plan)
     return {
         **_head(ready, told),
-        "exam": {k: told.info[k] for k in ("real", "dream")},
+        "exam": {
+            **{k: told.info[k] for k in ("real", "dream")},
+            "greedy": stages.greedy_exam(ctx, ready, plan, ready.folder),
+        },
         "transitions": {"offline": ready.info["offline"], **dict.fromkeys(COUNTED, 0)},
         "seconds": {**ready.info["seconds"], "exam": told.info["seconds"]["exam"]},
         "cpu_seconds": _worked(ready, []),
@@ -123,7 +126,10 @@ def _record(ctx: Context, ready: Ready, plan: Plan, done: list[Stage]) -> dict[s
     told = stages.start_exam(ctx, ready, plan)
     body = {
         **_head(ready, told),
-        "exam": last["exam"],
+        "exam": {
+            **last["exam"],
+            "greedy": stages.greedy_exam(ctx, ready, plan, done[-1].folder),
+        },
         "transitions": {"offline": ready.info["offline"], **_summed(done)},
         "seconds": _seconds(ready, done),
         "cpu_seconds": _worked(ready, done),

@@ -27,6 +27,9 @@ BACKBONES: Mapping[str, Mapping[str, int]] = MappingProxyType(
 )
 """Other sizes of the backbone; otherwise they are made as the shipped one is."""
 
+KIN = MappingProxyType({"alfworld": "house"})
+"""Worlds on a benchmark's own data begin with the backbone of the world that stands for it."""
+
 JOINT = "joint"
 """The backbone that knows every world, see `joint`."""
 

@@ -23,13 +23,13 @@ from dreamgym_nb.experience import spread, transitions_of
 from dreamgym_nb.experience_model import ExperienceModel
 from dreamgym_nb.experiments import joint
 from dreamgym_nb.experiments.runner import Context
-from dreamgym_nb.experiments.scale import BACKBONES, JOINT, Plan, resolve
+from dreamgym_nb.experiments.scale import BACKBONES, JOINT, KIN, Plan, resolve
 from dreamgym_nb.experiments.store import Stage
 from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.loop import Prepared, evaluate
 from dreamgym_nb.replay_buffer import ReplayBuffer
 from dreamgym_nb.training import FitHistory
-from dreamgym_nb.worlds import World, collect_log, make_world
+from dreamgym_nb.worlds import BENCHMARKS, World, collect_log, make_world
 from dreamgym_nb.worlds.vector import RealWorlds, VectorWorld
 
 STAGES = 2
@@ -47,12 +47,29 @@ class Ready:
         key: what it depends on.
         info: what its stage said: seconds, offline transitions, fidelity.
         exam: a second copy of the world, for measuring only.
+        world: its name in the grid.
+        folder: of its stage, where its models are kept.
     """
 
     prepared: Prepared
     key: dict[str, Any]
     info: Mapping[str, Any]
     exam: World
+    world: str
+    folder: Path
+
+    def another(self) -> World:
+        """One more copy of the world, which counts its own real steps."""
+        return world_of(self.world, self.key["seed"])
+
+
+def world_of(name: str, seed: int) -> World:
+    """A world of the grid; a benchmark's data are what they are, whatever the seed.
+
+    Raises:
+        UserError: a benchmark's data are not at hand.
+    """
+    return make_world(name, **({} if name in BENCHMARKS else {"seed": seed}))
 
 
 # ---- step A ---------------------------------------------------------------------------------
@@ -61,14 +78,15 @@ class Ready:
 def backbone_of(ctx: Context, plan: Plan, world: str) -> tuple[LanguageModel, str]:
     """The backbone of a plan and a hash of its weights; other sizes are pre-trained once."""
     if not plan.backbone:
-        folder = SHIPPED / world
-        lm = load_backbone(world)  # says what to do where there is none
+        kind = KIN.get(world, world)
+        folder = SHIPPED / kind
+        lm = load_backbone(kind)  # says what to do where there is none
         weights = (folder / "model.safetensors").read_bytes()
         return lm, hashlib.sha256(weights).hexdigest()[:16]
     parts: list[Any] = joint.rounds()
     train: Any = joint.pretrain
     if plan.backbone != JOINT:
-        recipe = dataclasses.replace(RECIPES[world], **BACKBONES[plan.backbone])
+        recipe = dataclasses.replace(RECIPES[KIN.get(world, world)], **BACKBONES[plan.backbone])
         lengths = range(1, len(recipe.stages) + 1)
         parts = [dataclasses.replace(recipe, stages=recipe.stages[:n]) for n in lengths]
         train = _next_stage
@@ -122,12 +140,12 @@ def prepare(ctx: Context, plan: Plan | None = None, world: str | None = None) ->
     def make(folder: Path) -> dict[str, Any]:
         ctx.say(f"prepares the {world}")
         start, worked = time.perf_counter(), time.process_time()
-        ready = loop.prepare(make_world(world, seed=seed), sizes, backbone)
+        ready = loop.prepare(world_of(world, seed), sizes, backbone)
         worked = time.process_time() - worked
         ready.model.lm.save(folder / "model")
         ready.agent.save(folder / "agent")
         ctx.say(f"prepared in {time.perf_counter() - start:.0f} s")
-        exam = make_world(world, seed=seed)
+        exam = world_of(world, seed)
         tasks = spread(exam.tasks("test"), plan.scale.exam[0])
         held_out = transitions_of(collect_log(exam, tasks, HELD_OUT, seed=seed + 1))
         truth = fidelity.measure(ready.model, ready.world.fold, held_out, ready.world.hidden)
@@ -140,7 +158,7 @@ def prepare(ctx: Context, plan: Plan | None = None, world: str | None = None) ->
         }
 
     stage = ctx.stages.stage("prepared", key, make)
-    home = make_world(world, seed=seed)
+    home = world_of(world, seed)
     log = collect_log(home, home.tasks("train"), sizes.log_episodes, seed=sizes.seed)
     model = ExperienceModel(
         LanguageModel.load(stage.folder / "model"),
@@ -149,7 +167,7 @@ def prepare(ctx: Context, plan: Plan | None = None, world: str | None = None) ->
     )
     agent = LanguageModel.load(stage.folder / "agent")
     prepared = Prepared(home, log, model, agent, dict(stage.info["seconds"]))
-    return Ready(prepared, key, stage.info, make_world(world, seed=seed))
+    return Ready(prepared, key, stage.info, world_of(world, seed), world, stage.folder)
 
 
 # ---- measuring ------------------------------------------------------------------------------
@@ -177,8 +195,30 @@ def start_exam(ctx: Context, ready: Ready, plan: Plan) -> Stage:
     def make(folder: Path) -> dict[str, Any]:
         start = time.perf_counter()
         # An experience model of its own: that of `ready` is to remember none of this.
-        fresh = prepare(ctx, plan, ready.prepared.world.name)
+        fresh = prepare(ctx, plan, ready.world)
         told = examine(fresh, plan, fresh.prepared.agent, dream=True)
         return {**told, "seconds": {"exam": time.perf_counter() - start}}
 
     return ctx.stages.stage("start", key, make)
+
+
+def greedy_exam(ctx: Context, ready: Ready, plan: Plan, agent: Path) -> dict[str, Any]:
+    """The exam once more with the likeliest action each time: once a task, for all is fixed then.
+
+    Other exams sample, as practice does.  Between the two lies what practice may only have
+    sharpened: an agent that mostly knew what to do, and did not always do it.
+
+    Args:
+        ctx: the run.
+        ready: where.
+        plan: sizes of the exam.
+        agent: the folder of a stage that keeps an agent.
+    """
+    key = {"world": ready.world, "seed": ready.key["seed"], "agent": agent.name}
+
+    def make(folder: Path) -> dict[str, Any]:
+        lm = LanguageModel.load(agent / "agent")
+        tasks = spread(ready.exam.tasks("test"), plan.scale.exam[0])
+        return evaluate(lm, real(ready.exam), tasks, temperature=0.0).to_json()
+
+    return ctx.stages.stage("greedy", key | {"tasks": plan.scale.exam[0]}, make).info

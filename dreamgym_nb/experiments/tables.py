@@ -87,6 +87,12 @@ def dreamed_success(record: Record) -> float | None:
     return None if told is None else told["success"]
 
 
+def greedy_success(record: Record) -> float | None:
+    """Success on test tasks with the likeliest action each time; None where not examined."""
+    told = record["exam"].get("greedy")
+    return None if told is None else told["success"]
+
+
 FIDELITY = {
     "valid": "valid",
     "invalid": "invalid",
@@ -103,8 +109,8 @@ FIDELITY = {
 def table_1(recorded: Recorded, world: str) -> str:
     """Methods in one world as far as they are run, with what they cost and the paper's row."""
     benchmark = paper.BENCHMARKS[world]
-    head = ["method", "success", "seeds", "offline real", "real in RL", "dreamed", "minutes"]
-    head += [f"paper: {benchmark}, %", "paper: real"]
+    head = ["method", "success", "greedy", "seeds", "offline real", "real in RL", "dreamed"]
+    head += ["minutes", f"paper: {benchmark}, %", "paper: real"]
     rows = []
     for method, _ in TABLES["table1"].rows:
         if not recorded.seeds(world, method):
@@ -119,6 +125,7 @@ def table_1(recorded: Recorded, world: str) -> str:
             [
                 METHODS[method],
                 mean(success, ".2f"),
+                mean(greedy_success, ".2f"),
                 str(len(recorded.seeds(world, method))),
                 mean(counted("offline"), ",.0f"),
                 mean(counted("real"), ",.0f"),

@@ -28,7 +28,6 @@ from dreamgym_nb.loop import evaluate
 from dreamgym_nb.ppo import PPOSettings
 from dreamgym_nb.rollout import Episode
 from dreamgym_nb.value import ValueHead
-from dreamgym_nb.worlds import make_world
 
 Settings = GRPOSettings | PPOSettings
 OnIteration = Callable[[IterationRecord, list[Episode]], None]
@@ -238,7 +237,7 @@ def practised(
     def train(
         agent: LanguageModel, after: OnIteration, folder: Path
     ) -> tuple[RLHistory, dict[str, Any]]:
-        world = make_world(ready.prepared.world.name, seed=ctx.run.seed)
+        world = ready.another()
         with _value_head(settings, agent, folder, before) as head:
             history = loop.real_rl(
                 world, agent, settings, budget=budget, value_head=head, on_iteration=after
@@ -318,7 +317,7 @@ def visited(
     def train(
         agent: LanguageModel, after: OnIteration, folder: Path
     ) -> tuple[RLHistory, dict[str, Any]]:
-        world = make_world(ready.prepared.world.name, seed=ctx.run.seed)
+        world = ready.another()
         history = loop.real_rl(world, agent, settings, budget=budget, on_iteration=after)
         return history, {"transitions": {"real": world.real_steps}}
 
