@@ -219,8 +219,9 @@ class Curriculum:
         for j in judged:
             self._judged[is_written(j.task)].append(j)
             self._remember(j)
-        # Of equal ones (those of a cluster) first what succeeded: it shows what can be had.
-        mixed = sorted((j for j in judged if j.value > 0), key=lambda j: (-j.value, -j.best))
+        # A task of a cluster may have failed in it; the state where it ended shows no way.
+        teaching = (j for j in judged if j.value > 0 and j.best > 0)
+        mixed = sorted(teaching, key=lambda j: -j.value)
         best = mixed[: self.best]
         if not best or not self.share:
             return []
@@ -328,10 +329,10 @@ def curriculum_for(
         grounded: whether M_task reads where a seed was solved; as it was trained.
         options: of `Curriculum`, such as ``share`` and ``m``.
     """
-    start, tasks = start_from(log), world.tasks("train")
+    tasks = begun_in(log, world.tasks("train"))
     return Curriculum(
-        begun_in(log, tasks),
+        tasks,
         TaskWriter(lm, temperature, seed, grounded),
-        TaskFilter(tasks, world.tasks("test"), start, asks_as_test(world)),
+        TaskFilter(tasks, world.tasks("test"), start_from(log), asks_as_test(world)),
         **options,
     )

@@ -8,7 +8,6 @@ batch of actions is one batched generation; no real transition is taken.
 from __future__ import annotations
 
 import copy
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 import torch
@@ -24,16 +23,26 @@ Hidden = Callable[[str, str], bool]
 
 
 def start_from(log: Sequence[Trajectory]) -> Callable[[Task], str]:
-    """How episodes begin, read off the log: by task, else the commonest beginning.
+    """How episodes begin, read off the log: by task, or as all do where all begin alike.
 
     Raises:
-        UserError: the log is empty.
+        UserError: the log is empty.  What is returned raises it for a task that the log has not
+            begun, where its tasks begin apart.
     """
     if not log:
         raise UserError("A dream begins as the log's episodes did, and this log is empty.")
     known = {t.task.id: t.observation for t in log}
-    usual = Counter(t.observation for t in log).most_common(1)[0][0]
-    return lambda task: known.get(task.id, usual)
+    first, *others = set(known.values())
+
+    def start(task: Task) -> str:
+        if task.id not in known and others:
+            raise UserError(
+                f"How {task.id!r} begins stands nowhere in the log, so it cannot be dreamed: take "
+                "tasks of begun_in(log, tasks), or, for an exam only, start=start_as(world)."
+            )
+        return known.get(task.id, first)
+
+    return start
 
 
 def begun_in(log: Sequence[Trajectory], tasks: Sequence[Task]) -> list[Task]:

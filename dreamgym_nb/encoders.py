@@ -8,7 +8,8 @@ Three of them, from none of a language model's knowledge to most of it:
 
 What an action does depends on the action most of all, so each of them encodes
 the action apart from the state and weighs the two: the cosine of two pairs is
-``w·cos(actions) + (1-w)·cos(states)``.
+``w·cos(actions) + (1-w)·cos(states)``, as long as each part has a direction.  Where
+tf-idf knows no word of a part, the other part alone decides.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix, hstack
+from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
@@ -66,8 +68,9 @@ class TfidfEncoder:
 
     def fit(self, pairs: Sequence[Query]) -> TfidfEncoder:
         """Learn vocabulary and word weights."""
-        self._action.fit([a for _, a in pairs])
-        self._state.fit([s for s, _ in pairs])
+        # New ones, for a copy of this encoder may have learned other words with the old ones.
+        self._action = clone(self._action).fit([a for _, a in pairs])
+        self._state = clone(self._state).fit([s for s, _ in pairs])
         self.action_features = len(self._action.vocabulary_)
         return self
 

@@ -82,6 +82,8 @@ class ExperienceModel:
         buffer: where memories come from.
         format: which parts of Eq. 4 are used, in training and in dreams alike.
         cache_size: greedy answers are remembered by their whole prompt.
+        max_new_tokens: longer answers are cut and count as unreadable.  The longest of our own
+            worlds has 107; a benchmark's page may need many more.
     """
 
     def __init__(
@@ -90,11 +92,12 @@ class ExperienceModel:
         buffer: ReplayBuffer,
         format: Format | None = None,
         cache_size: int = 50_000,
+        max_new_tokens: int = 160,
     ) -> None:
         self.lm, self.buffer, self._format = lm, buffer, format or Format()
         self._answers: OrderedDict[tuple[str, int], Imagined] = OrderedDict()
         self._answered_by: object = None  # the weights that gave these answers
-        self.cache_size = cache_size
+        self.cache_size, self.max_new_tokens = cache_size, max_new_tokens
         self.asked = self.generated = self.unreadable = 0
 
     @property
@@ -256,7 +259,7 @@ class ExperienceModel:
         self,
         questions: Sequence[Question],
         temperature: float = 0.0,
-        max_new_tokens: int = 160,
+        max_new_tokens: int | None = None,
         generator: torch.Generator | None = None,
     ) -> list[Imagined]:
         """What happens next, for a batch of questions in one generation.
@@ -269,13 +272,14 @@ class ExperienceModel:
         Args:
             questions: what to imagine.
             temperature: 0 for the likeliest answer, above it a sampled one.
-            max_new_tokens: longer answers are cut and count as unreadable.
+            max_new_tokens: of each answer; the model's own limit when omitted.
             generator: source of randomness when sampling.
         """
         prompts, memories = self.prompts(questions)
+        limit = self.max_new_tokens if max_new_tokens is None else max_new_tokens
         self.asked += len(questions)
         chance = [temperature or 1.0 if temperature or q.hidden else 0.0 for q in questions]
-        answers = self._answered(prompts, chance, max_new_tokens, generator)
+        answers = self._answered(prompts, chance, limit, generator)
         self.unreadable += sum(not a.parsed for a in answers)
         return [
             replace(answer, memories=tuple(found))

@@ -8,11 +8,9 @@ tokens are masked: they carry no gradient.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -20,12 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from dreamgym_nb import cache
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Task
 from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.rollout import Episode, rollout, success_rate
-from dreamgym_nb.trl_trainer import own_forward
+from dreamgym_nb.trl_trainer import common_arguments, own_forward, quiet, without_printers
 from dreamgym_nb.worlds.vector import VectorWorld
 
 WARM_UP = 5  # updates until the full learning rate
@@ -47,8 +44,9 @@ class GRPOSettings:
         seed: of tasks, rollouts and batches.
 
     Raises:
-        UserError: no iterations or groups, groups of fewer than two, in
-            which no rollout is better than another, or a number that must be above 0.
+        UserError: no iterations or groups, groups of fewer than two, in which no rollout is
+            better than another, a number that must be above 0, or episodes that the
+            minibatches and their passes do not divide.
     """
 
     iterations: int = 20
@@ -72,6 +70,12 @@ class GRPOSettings:
         for name in ("learning_rate", "clip", "temperature"):
             if not getattr(self, name) > 0:
                 raise UserError(f"GRPO needs a {name} above 0, not {getattr(self, name)}.")
+        episodes, each = self.groups * self.group_size, self.microbatch * self.minibatches
+        if episodes % each:
+            raise UserError(
+                f"groups × group_size = {episodes} must be a multiple of microbatch × minibatches "
+                f"= {self.microbatch} × {self.minibatches}."
+            )
 
 
 @dataclass
@@ -151,7 +155,13 @@ PickTasks = Callable[[int, np.random.Generator], Sequence[Task]]
 
 
 def uniform_tasks(tasks: Sequence[Task]) -> PickTasks:
-    """Tasks drawn uniformly without repetition within an iteration."""
+    """Tasks drawn uniformly without repetition within an iteration.
+
+    Raises:
+        UserError: there is no task.
+    """
+    if not tasks:
+        raise UserError("There is no task to practise: give at least one.")
 
     def pick(n: int, rng: np.random.Generator) -> Sequence[Task]:
         return [tasks[i] for i in rng.choice(len(tasks), n, replace=n > len(tasks))]
@@ -202,7 +212,7 @@ def train_grpo(
     glue = _Glue(lm, make_worlds, pick_tasks, settings, history, on_iteration)
     glue.budget = budget
     try:
-        with _quiet(), own_forward(lm.model):
+        with quiet(), own_forward(lm.model):
             _trainer(lm, glue, settings).train()
     except KeyboardInterrupt:
         history.interrupted = True
@@ -275,21 +285,13 @@ def _outcome_reward(outcome: list[float], **_: Any) -> list[float]:
 
 def _trainer(lm: LanguageModel, glue: _Glue, s: GRPOSettings) -> Any:
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from datasets import Dataset
     from transformers import TrainerCallback
-    from transformers.trainer_callback import PrinterCallback, ProgressCallback
     from trl import GRPOConfig
 
     from dreamgym_nb.grpo_trainer import TrimmedTrainer
 
-    episodes = s.groups * s.group_size
-    chunks = -(-episodes // s.microbatch)  # forward passes for one iteration's data
-    if episodes % s.microbatch or chunks % s.minibatches:
-        raise UserError(
-            f"groups × group_size = {episodes} must be a multiple of microbatch × minibatches "
-            f"= {s.microbatch} × {s.minibatches}."
-        )
+    chunks = s.groups * s.group_size // s.microbatch  # forward passes for one iteration's data
 
     class EndOfIteration(TrainerCallback):
         """Collects TRL's logs and closes the iteration after its last minibatch."""
@@ -305,18 +307,8 @@ def _trainer(lm: LanguageModel, glue: _Glue, s: GRPOSettings) -> Any:
                 control.should_training_stop |= is_spent(glue.budget, glue.history)
 
     args = GRPOConfig(
-        output_dir=str(cache.home() / "trl"),
-        use_cpu=lm.device.type == "cpu",
-        bf16=False,
-        gradient_checkpointing=False,
-        report_to="none",
-        save_strategy="no",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
-        logging_steps=1,
-        learning_rate=s.learning_rate,
+        **common_arguments(lm, s.learning_rate, s.microbatch, s.seed),
         max_steps=s.iterations * s.minibatches,
-        per_device_train_batch_size=s.microbatch,
         gradient_accumulation_steps=chunks // s.minibatches,
         steps_per_generation=chunks,
         num_generations=s.group_size,
@@ -327,8 +319,6 @@ def _trainer(lm: LanguageModel, glue: _Glue, s: GRPOSettings) -> Any:
         loss_type="dapo",
         scale_rewards="group",
         shuffle_dataset=False,
-        max_grad_norm=1.0,
-        seed=s.seed,
     )
     # The library's warm-up begins at a rate of 0, which would waste the first rollouts.
     optimizer = torch.optim.AdamW(
@@ -347,14 +337,4 @@ def _trainer(lm: LanguageModel, glue: _Glue, s: GRPOSettings) -> Any:
         callbacks=[EndOfIteration()],
         optimizers=(optimizer, warm_up),
     )
-    trainer.remove_callback(PrinterCallback)
-    trainer.remove_callback(ProgressCallback)
-    return trainer
-
-
-@contextlib.contextmanager
-def _quiet():
-    """TRL's and transformers' warnings about options that we chose on purpose."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    return without_printers(trainer)

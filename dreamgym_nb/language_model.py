@@ -46,6 +46,7 @@ from dreamgym_nb.writer import Written
 
 PAD = "<pad>"
 SPACE = "▁"  # how a space is written inside a token, as in SentencePiece
+REMEMBERED = 50_000  # texts whose token ids are kept: a prompt of 100 tokens takes 4 KB
 # Brackets and line ends get spaces before tokens are cut and lose them after, so
 # that `b12` in a page and in `click[b12]` is the same token.
 _SPACED = (("[", "[ "), ("]", " ]"), ("\n", " \n "), (EOS, f" {EOS}"))
@@ -167,6 +168,7 @@ class LanguageModel:
     def copy(self) -> LanguageModel:
         """A second model with the same weights; training one leaves the other."""
         twin = LanguageModel(copy.deepcopy(self.model).eval(), self.tokenizer)
+        twin.draft = self.draft
         twin._encoded = self._encoded  # one tokenizer: what one has encoded, the other need not
         return twin
 
@@ -179,12 +181,13 @@ class LanguageModel:
         transcript turn by turn gives the same ids as encoding it at once.  `prompts.EOS`
         becomes the model's own end of text.
         """
-        if text not in self._encoded:
-            if len(self._encoded) > 200_000:
+        ids = self._encoded.get(text)
+        if ids is None:
+            if len(self._encoded) >= REMEMBERED:
                 self._encoded.clear()
             own = text.replace(EOS, self.tokenizer.eos_token)
-            self._encoded[text] = self.tokenizer.encode(own, add_special_tokens=False)
-        return self._encoded[text]
+            ids = self._encoded[text] = self.tokenizer.encode(own, add_special_tokens=False)
+        return ids
 
     def forget(self) -> None:
         """Let go of the remembered encodings: of a log, most are asked for in training only."""

@@ -120,7 +120,8 @@ class Prepared:
         Args:
             temperature: see `DreamWorld`.
             seed: of what is sampled.
-            start: first observation of a task; read off the log when omitted.
+            start: first observation of a task; read off the log when omitted, which knows
+                how its own tasks begin, and others only where all begin alike.
         """
         start = begin_as_seed(start or start_from(self.log))
         generator = generator_for("dream", seed, self.model.lm.device)

@@ -98,9 +98,9 @@ class Session:
             task = choices[int(self._rng.integers(len(choices)))]
         elif isinstance(task, str):
             task = self.world.task_by_id(task)
+        _, self.info = self.world.reset(options={"task": task})
         self.moves: list[Move] = []
         self.terminated = self.truncated = False
-        _, self.info = self.world.reset(options={"task": task})
 
     @property
     def over(self) -> bool:

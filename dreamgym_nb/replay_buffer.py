@@ -9,6 +9,7 @@ The search is exact; how it stays quick among a million memories is told in
 
 from __future__ import annotations
 
+import copy
 import heapq
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -65,7 +66,7 @@ class ReplayBuffer:
 
     Args:
         transitions: the offline log's; φ is fitted on them.
-        encoder: φ; tf-idf when omitted.
+        encoder: φ, of which a copy is fitted; tf-idf when omitted.
         accept: whether a new dreamed transition is held, such as `Confident`;
             all are when omitted.  Real ones are never asked about.
         capacity: how many memories are held at most; no end when omitted.
@@ -92,7 +93,9 @@ class ReplayBuffer:
             raise UserError("A replay buffer starts with at least one transition of the log.")
         if capacity is not None and capacity < 1:
             raise UserError(f"A replay buffer holds at least one memory, not {capacity}.")
-        self.encoder = (encoder or TfidfEncoder()).fit([(t.state, t.action) for t in transitions])
+        # A copy: two buffers of one encoder would each teach it words of their own.
+        encoder = copy.copy(encoder) if encoder is not None else TfidfEncoder()
+        self.encoder = encoder.fit([(t.state, t.action) for t in transitions])
         self.accept, self.capacity = accept or (lambda t: True), capacity
         self.keep = keep or (lambda t: 0.0)
         self.refused = self.evicted = 0
@@ -213,7 +216,15 @@ class ReplayBuffer:
             exclude: for each query the id of a trajectory whose transitions
                 must not be found (training must not look up its own answer).
                 A memory that another trajectory made too stays.
+
+        Raises:
+            UserError: `exclude` is not as long as `queries`.
         """
+        if exclude is not None and len(exclude) != len(queries):
+            raise UserError(
+                f"{len(exclude)} trajectories to exclude for {len(queries)} queries: give one "
+                "for each query, None where nothing is to be left out."
+            )
         k = min(k, len(self._memories))
         if k <= 0 or not queries:
             return [[] for _ in queries]

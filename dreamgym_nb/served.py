@@ -82,6 +82,7 @@ class ServedModel:
         self.extra, self.parallel, self.tries = dict(extra or {}), parallel, tries
         self.prompts_per_request = 1 if chat else prompts_per_request
         self.requests, self.tokens, self._books = 0, (0, 0), threading.Lock()
+        self._luck = generator_for("served", 0)
         key = os.environ.get("OPENAI_API_KEY", "") if key is None else key
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         # A proxy of the environment cannot reach what only this machine knows.
@@ -113,15 +114,16 @@ class ServedModel:
     ) -> list[Written]:
         """See `writer.Writer.continue_texts`.
 
-        Prompts of one temperature go together.  Sampled texts are drawn with seeds from
-        `generator`, so that they repeat where the server keeps to them.
+        Greedy prompts go together; sampled ones alone, each with a seed from `generator`
+        (of its own, when omitted).  So they repeat where a server keeps to seeds, and equal
+        prompts differ: vLLM begins each prompt of a request with the request's seed.
 
         Raises:
             UserError: the server cannot be reached, refuses, or answers in another form.
         """
-        generator = generator or generator_for("served", 0)
-        size, parts = self.prompts_per_request, []
+        generator, parts = generator or self._luck, []
         for heat in dict.fromkeys(temperatures):
+            size = 1 if heat else self.prompts_per_request
             rows = [i for i, t in enumerate(temperatures) if t == heat]
             for start in range(0, len(rows), size):
                 parts.append((heat, rows[start : start + size]))
@@ -167,7 +169,7 @@ class ServedModel:
 
     def _written(self, choice: Mapping[str, Any]) -> Written:
         text = choice["message"]["content"] if self.chat else choice["text"]
-        if self.preamble:  # chat models leave blanks at the ends out, and some add them
+        if self.preamble or self.chat:  # chat models drop blanks at the ends, and some add them
             text = "\n" + text.strip()
         if choice["finish_reason"] == "stop":
             text += EOS

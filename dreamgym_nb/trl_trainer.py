@@ -59,8 +59,10 @@ def plan_of(lengths: Sequence[int], s: Settings) -> list[int]:
     return [int(i) for batch in batches for i in sorted(batch, key=lengths.__getitem__)]
 
 
-def arguments(lm: LanguageModel, s: Settings) -> dict[str, Any]:
-    """What both trainers are told: on the model's device, in full precision, nothing saved."""
+def common_arguments(
+    lm: LanguageModel, learning_rate: float, microbatch: int, seed: int
+) -> dict[str, Any]:
+    """What each of TRL's trainers is told: the model's device, full precision, nothing saved."""
     return {
         "output_dir": str(cache.home() / "trl"),
         "use_cpu": lm.device.type == "cpu",
@@ -71,16 +73,32 @@ def arguments(lm: LanguageModel, s: Settings) -> dict[str, Any]:
         "disable_tqdm": True,
         "dataloader_pin_memory": False,
         "logging_steps": 1,
-        "learning_rate": s.learning_rate,
+        "learning_rate": learning_rate,
+        "per_device_train_batch_size": microbatch,
+        "max_grad_norm": 1.0,
+        "seed": seed,
+    }
+
+
+def arguments(lm: LanguageModel, s: Settings) -> dict[str, Any]:
+    """What the trainers of SFT and DPO are told; their rows come in the order of a plan."""
+    return {
+        **common_arguments(lm, s.learning_rate, s.microbatch, s.seed),
         "num_train_epochs": 1,  # the plan holds all passes
         "train_sampling_strategy": "sequential",
         "remove_unused_columns": False,
-        "per_device_train_batch_size": s.microbatch,
         "gradient_accumulation_steps": s.batch // s.microbatch,
         "max_length": None,
-        "max_grad_norm": 1.0,
-        "seed": s.seed,
     }
+
+
+def without_printers(trainer: Any) -> Any:
+    """The same trainer; progress is told by whoever called it, in its own way."""
+    from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    return trainer
 
 
 def train(
@@ -111,7 +129,6 @@ def train(
     """
     from datasets import Dataset
     from transformers import TrainerCallback
-    from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
     updates = len(plan) // (args.per_device_train_batch_size * args.gradient_accumulation_steps)
     start = time.perf_counter()
@@ -151,9 +168,7 @@ def train(
                 optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, share)),
                 **more,
             )
-            trainer.remove_callback(PrinterCallback)
-            trainer.remove_callback(ProgressCallback)
-            trainer.train()
+            without_printers(trainer).train()
     except KeyboardInterrupt:
         history.interrupted = True
         print(f"Stopped after {len(history.loss)} of {updates} updates; what was learned is kept.")

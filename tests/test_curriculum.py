@@ -166,6 +166,13 @@ def test_of_a_cluster_the_tasks_that_succeeded_are_varied_first():
     assert all(seen.startswith("solved") for _, seen in c.writer.asked)
 
 
+def test_of_a_cluster_no_task_that_failed_is_varied():
+    """The state in which it ended shows no way, and M_task has read of solved ones only."""
+    c = curriculum(None, m=1, best=8, candidates=8, cluster_size=6)
+    c.observe([episode(t, i in (2, 5)) for i, t in enumerate(TRAIN[:6])], 1)
+    assert {seeds[0].id for seeds in c.writer.seeds} == {TRAIN[2].id, TRAIN[5].id}
+
+
 @pytest.mark.parametrize("m", [1, 2, 3, 99])
 def test_seeds_are_the_task_and_the_tasks_most_like_it_that_do_not_agree(m):
     c = curriculum(None, m=m, best=1, candidates=1)

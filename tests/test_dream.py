@@ -210,7 +210,9 @@ def test_a_dream_begins_as_the_log_did(log):
     assert start(odd.task) == "another first page"
     assert start(log[1].task) == "search page"
     new = dataclasses.replace(odd.task, id="train/never-seen")
-    assert start(new) == "search page", "the commonest beginning"
+    assert start_from(log)(new) == "search page", "as all of them begin"
+    with pytest.raises(UserError, match=r"train/never-seen.* stands nowhere in the log"):
+        start(new)
     with pytest.raises(UserError, match="this log is empty"):
         start_from([])
 

@@ -187,6 +187,14 @@ def test_an_answer_that_was_cut_short_is_not_remembered_as_the_answer(model, scr
     assert [limit for _, limit, *_ in calls] == [1, 50]
 
 
+def test_a_world_of_long_pages_gets_a_longer_limit(model, script, transitions):
+    calls = script(lambda prompt: SAID)
+    patient = ExperienceModel(model.lm, model.buffer, model.format, max_new_tokens=900)
+    for asked in (model, patient):
+        asked.imagine([question_of(transitions[0])])
+    assert [limit for _, limit, *_ in calls] == [160, 900]
+
+
 def test_sampled_answers_are_each_drawn(model, script, transitions):
     calls = script(lambda prompt: SAID)
     generator = torch.Generator()

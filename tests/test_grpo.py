@@ -248,10 +248,25 @@ def test_an_error_in_the_world_is_not_taken_for_a_stop(agent):
 @pytest.mark.parametrize(
     "changed", [{"microbatch": 3}, {"microbatch": 16}, {"microbatch": 4, "minibatches": 3}]
 )
-def test_numbers_that_do_not_divide_get_a_sentence(agent, changed):
-    settings = dataclasses.replace(SMALL, **changed)
-    with pytest.raises(ValueError, match=r"= 8 must be a multiple of microbatch × minibatches"):
-        train(agent, settings)
+def test_numbers_that_do_not_divide_get_a_sentence_before_anything_is_trained(changed):
+    with pytest.raises(UserError, match=r"= 8 must be a multiple of microbatch × minibatches"):
+        dataclasses.replace(SMALL, **changed)
+
+
+def test_without_a_task_there_is_nothing_to_practise():
+    with pytest.raises(UserError, match="no task to practise"):
+        uniform_tasks([])
+
+
+def test_nothing_is_printed_saved_or_sent(agent, capfd, tmp_path, monkeypatch):
+    """TRL tells its makers of each trainer, unless it is told not to."""
+    sent = []
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr("huggingface_hub.utils._telemetry._start_telemetry_thread", sent.append)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY", False)
+    train(agent)
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+    assert "".join(capfd.readouterr()) == "" and not sent
 
 
 @pytest.mark.parametrize(

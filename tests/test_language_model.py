@@ -156,6 +156,9 @@ def test_a_copy_is_independent(lm):
     tied = twin.model.get_input_embeddings().weight is twin.model.get_output_embeddings().weight
     assert tied, "still one matrix for reading and writing"
     assert not twin.model.training
+    lm.draft += 3
+    assert lm.copy().draft == lm.draft
+    lm.draft -= 3
 
 
 def test_a_saved_model_is_loaded_as_it_was(tmp_path, lm, texts):

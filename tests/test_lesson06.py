@@ -179,6 +179,6 @@ def test_recorded_runs_are_drawn_by_seed_and_compared():
     lines = [line.get_ydata() for line in axes.get_lines()]
     assert [list(y) for y in lines[:2]] == [[0.2, 0.5, 0.6], [0.3, 0.7]]
     assert list(lines[2]) == pytest.approx([0.25, 0.6, 0.6])
-    assert "+0.350" in dream_audit.compared(found, "grpo_dream", "start")
-    assert "not both recorded" in dream_audit.compared(found, "grpo_dream", "grpo_real")
+    assert "+0.350" in dream_audit.compared(kept, "shop", "grpo_dream", "start")
+    assert "not both recorded" in dream_audit.compared(kept, "shop", "grpo_dream", "grpo_real")
     assert dream_audit.recorded_success(kept, "web", methods) == {}

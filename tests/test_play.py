@@ -13,6 +13,7 @@ import pytest
 
 from dreamgym_nb import cli, play
 from dreamgym_nb.errors import UserError
+from dreamgym_nb.experience import Task
 from dreamgym_nb.worlds import FAILURE, make_world
 
 TASK = "train/0000"
@@ -63,6 +64,15 @@ def test_a_session_keeps_the_books(session):
     assert session.count == "Step 2 of at most 10 · reward 0 · real steps in all: 2"
     session.start(TASK)
     assert session.moves == [] and session.world.real_steps == 2
+
+
+def test_where_no_episode_can_begin_the_present_one_goes_on(session):
+    session.do("search[slim rug]")
+    for wrong in ("train/nothing", Task("house", "1", "put a mug on a desk")):
+        with pytest.raises(UserError):
+            session.start(wrong)
+        assert len(session.moves) == 1
+    assert not session.do("click[back to search]").failed, "still on its page of results"
 
 
 def test_success_failure_and_a_cut_are_told_apart(session):

@@ -123,6 +123,21 @@ def test_many_queries_are_answered_as_one_by_one(transitions):
         assert buffer.retrieve([pairs[i]], 2, [own[i]]) == [at_once[i]]
 
 
+def test_two_buffers_of_one_encoder_do_not_meddle():
+    encoder = TfidfEncoder()
+    first = ReplayBuffer([make("red box", "open box"), make("blue bag", "take bag")], encoder)
+    ReplayBuffer([make("a quite different world", "say words")], encoder)
+    ((memory, cosine),) = first.retrieve([("red box", "open box")], 1)[0]
+    assert memory.action == "open box" and cosine == pytest.approx(1.0)
+    assert first.add([make("green box", "open box")]) == 1
+
+
+def test_an_exclusion_for_each_query_or_a_sentence():
+    buffer = ReplayBuffer([make()])
+    with pytest.raises(UserError, match="1 trajectories to exclude for 2 queries"):
+        buffer.retrieve([("s", "a"), ("s", "b")], 1, ["t0"])
+
+
 # ---- one's own trajectory ---------------------------------------------------------------
 
 

@@ -96,6 +96,19 @@ def test_sampled_texts_repeat_with_the_seed_and_differ_without(server):
     assert len(set(drawn(0))) > 1
 
 
+def test_equal_prompts_get_seeds_of_their_own_and_a_second_call_other_ones():
+    """A server may begin each prompt of a request with the request's seed, as vLLM does."""
+    seen = []
+    choice = {"index": 0, "text": "a", "finish_reason": "stop"}
+    model = ServedModel(
+        "http://there/v1", "m", transport=fake(lambda b: {"choices": [choice]}, seen)
+    )
+    for _ in range(2):
+        model.continue_texts(["same"] * 3, 5, [1.0] * 3)
+    assert [body["prompt"] for _, body in seen] == [["same"]] * 6
+    assert len({body["seed"] for _, body in seen}) == 6
+
+
 def test_temperatures_go_apart_and_come_back_in_order(here, server, log):
     model = ServedModel(server.url, "desk")
     prompts, _ = here.prompts(asked_of(log, 6))
@@ -197,6 +210,15 @@ def test_a_chat_is_asked_with_the_examples_as_its_systems_words(monkeypatch):
     assert body["messages"][0] == {"role": "system", "content": "examples"}
     assert (body["model"], body["max_tokens"], body["temperature"]) == ("big", 9, 0.0)
     assert "seed" not in body and told["b"][1]["seed"] >= 0
+
+
+def test_a_chat_model_that_knows_the_format_needs_no_examples():
+    choice = {"index": 0, "message": {"content": TARGET}, "finish_reason": "stop"}
+    reply = fake(lambda body: {"choices": [choice]})
+    [written] = ServedModel("http://there/v1", "m", chat=True, transport=reply).continue_texts(
+        ["a"], 9, [0.0]
+    )
+    assert parse_target(written.text).observation == "account open"
 
 
 def test_a_completion_stands_behind_the_examples_and_stops_before_the_next():

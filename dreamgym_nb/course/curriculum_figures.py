@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..curriculum import Judged, value_spread
-from ..experiments.compare import Recorded, difference, mean_text
+from ..experiments.compare import Recorded, difference, mean_text, of_successes
 from ..experiments.grid import TABLES
 from ..experiments.store import RUNS, Record, Records
 from ..experiments.tables import label, markdown
@@ -235,7 +235,7 @@ def recorded_rows(table: str, folder: Path = RUNS) -> list[Row]:
         and what share of the tasks was made up.
     """
     recorded = Recorded(Records(folder).all())
-    uniform = recorded.values("shop", "grpo_dream", "no_tasks")
+    uniform = ("shop", "grpo_dream", "no_tasks")
     rows = []
     for method, variant in TABLES[table].rows:
         seeds = recorded.seeds("shop", method, variant)
@@ -243,7 +243,9 @@ def recorded_rows(table: str, folder: Path = RUNS) -> list[Row]:
             continue
         success = recorded.values("shop", method, variant)
         used = recorded.values("shop", method, variant, _share_used)
-        more = None if variant == "no_tasks" else difference(success, uniform)
+        more = None
+        if variant != "no_tasks":
+            more = of_successes(difference, recorded, ("shop", method, variant), uniform)
         told = "–" if more is None else f"{more.value:+.2f} ({more.low:+.2f} to {more.high:+.2f})"
         rows.append(
             {

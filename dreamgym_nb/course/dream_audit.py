@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 
 from ..errors import UserError
-from ..experiments.compare import Recorded, difference, mean_text
+from ..experiments.compare import Recorded, difference, mean_text, of_successes
 from ..experiments.grid import METHODS
 from .episodes import first_difference
 from .figures import PALETTE, line_style
@@ -101,9 +101,9 @@ def draw_seeds(ax: Axes, found: Mapping[str, Mapping[int, float]]) -> None:
     ax.legend(loc="lower right")
 
 
-def compared(found: Mapping[str, Mapping[int, float]], a: str, b: str) -> str:
-    """The paired difference of two methods as a sentence, or why there is none."""
-    told = difference(found.get(a, {}), found.get(b, {}))
+def compared(recorded: Recorded, world: str, a: str, b: str) -> str:
+    """The paired difference of two methods in a world as a sentence, or why there is none."""
+    told = of_successes(difference, recorded, (world, a), (world, b))
     if told is None:
         return f"{METHODS[a]} and {METHODS[b]} are not both recorded for two seeds yet."
     return f"{METHODS[a]} − {METHODS[b]}, paired by seed: {told}"

@@ -183,6 +183,24 @@ def difference(
     return Comparison(seeds, x.mean(), y.mean(), mean, mean - half, mean + half, "difference")
 
 
+def of_successes(
+    kind: Callable[..., Comparison | None],
+    recorded: Recorded,
+    one: Sequence[str],
+    other: Sequence[str],
+) -> Comparison | None:
+    """The successes of two cells compared, with what their exams leave open.
+
+    Args:
+        kind: `ratio` or `difference`.
+        recorded: all records.
+        one: world and method, and perhaps a variant.
+        other: the same for the other side.
+    """
+    noise = recorded.errors(*one), recorded.errors(*other)
+    return kind(recorded.values(*one), recorded.values(*other), noise)
+
+
 def fieller(
     x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray
 ) -> tuple[float, float]:

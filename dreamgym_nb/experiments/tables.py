@@ -14,6 +14,7 @@ from dreamgym_nb.experiments.compare import (
     Recorded,
     difference,
     mean_text,
+    of_successes,
     success,
 )
 from dreamgym_nb.experiments.grid import METHODS, SEEDS, TABLES, VARIANTS
@@ -183,9 +184,7 @@ def _apart(recorded: Recorded, world: str, first: str, others: Sequence[str]) ->
     method = {name: key for key, name in METHODS.items()}
     near = []
     for other in others:
-        noise = recorded.errors(world, method[first]), recorded.errors(world, method[other])
-        values = recorded.values(world, method[first]), recorded.values(world, method[other])
-        found = difference(*values, noise)
+        found = of_successes(difference, recorded, (world, method[first]), (world, method[other]))
         if found is not None and found.low <= 0:
             near.append(other)
     if not near:

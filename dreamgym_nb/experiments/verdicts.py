@@ -19,6 +19,7 @@ from dreamgym_nb.experiments.compare import (
     Recorded,
     difference,
     mean_text,
+    of_successes,
     ratio,
     success,
     success_error,
@@ -118,10 +119,8 @@ def at_least(times: float, world: str, method: str, others: Sequence[str]) -> Te
         if lacking:
             return Verdict(NOT_RUN, f"fewer than two seeds of {', '.join(lacking)} are recorded")
         best = max(sides, key=lambda other: sum(sides[other].values()) / len(sides[other]))
-        noise = recorded.errors(world, method), recorded.errors(world, best)
-        told = judge(
-            ratio(recorded.values(world, method), sides[best], noise), times, planned=SEEDS[world]
-        )
+        found = of_successes(ratio, recorded, (world, method), (world, best))
+        told = judge(found, times, planned=SEEDS[world])
         if len(others) > 1:
             told = told.but(f"the best of them is {METHODS[best]}")
         return told
@@ -192,15 +191,12 @@ def worse_without(
     """The full method measures more than the one without a part."""
 
     def test(recorded: Recorded, costs: Costs) -> Verdict:
-        full = recorded.values(world, "grpo_dream", "", measure)
-        less = recorded.values(world, "grpo_dream", variant, measure)
-        noise = None
+        full, less = (world, "grpo_dream", ""), (world, "grpo_dream", variant)
         if measure is success:
-            noise = (
-                recorded.errors(world, "grpo_dream"),
-                recorded.errors(world, "grpo_dream", variant),
-            )
-        return judge(difference(full, less, noise), 0.0, planned=SEEDS[world])
+            found = of_successes(difference, recorded, full, less)
+        else:
+            found = difference(*(recorded.values(*cell, measure) for cell in (full, less)))
+        return judge(found, 0.0, planned=SEEDS[world])
 
     return test
 
@@ -209,9 +205,8 @@ def adds_to_the_dream(world: str, algorithm: str) -> Test:
     """S2R, a dream and a few real steps, succeeds more often than the dream alone."""
 
     def test(recorded: Recorded, costs: Costs) -> Verdict:
-        s2r, dream = f"{algorithm}_s2r", f"{algorithm}_dream"
-        noise = recorded.errors(world, s2r), recorded.errors(world, dream)
-        found = difference(recorded.values(world, s2r), recorded.values(world, dream), noise)
+        s2r, dream = (world, f"{algorithm}_s2r"), (world, f"{algorithm}_dream")
+        found = of_successes(difference, recorded, s2r, dream)
         return judge(found, 0.0, planned=SEEDS[world])
 
     return test
