@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Trajectory
 from dreamgym_nb.language_model import LanguageModel
-from dreamgym_nb.prompts import action_text, first_turn, next_turn
+from dreamgym_nb.prompts import EOS, action_text, first_turn, next_turn
 from dreamgym_nb.training import FitHistory, Sample, fit
 
 MAX_ACTION_TOKENS = 24
@@ -69,4 +69,4 @@ def imitate(
 
 def action_of(text: str) -> str:
     """The action in what the agent wrote: without EOS and blanks at the ends."""
-    return text.split("<eos>", 1)[0].strip()
+    return text.split(EOS, 1)[0].strip()

@@ -60,9 +60,6 @@ class Pass(Protocol):
     def reserve(self, width: int) -> None:
         """Make room for texts of `width` tokens and an answer, so that growing stays rare."""
 
-    def take(self, index: torch.Tensor) -> Pass:
-        """A copy of the rows of `index`, (new rows,), in this order."""
-
     def keep(self, index: torch.Tensor) -> None:
         """Go on with the rows of `index`, (new rows,), in this order; cheapest where most stay."""
 
@@ -170,9 +167,6 @@ class _WrittenOut:
     def __init__(self, decoder: Decoder, held: list[torch.Tensor], rows: int) -> None:
         self.decoder, self.rows = decoder, rows
         self.held = held  # by layer: (2, rows and places for more, groups, capacity, size)
-
-    def take(self, index: torch.Tensor) -> Pass:
-        return _WrittenOut(self.decoder, [slots[:, index] for slots in self.held], len(index))
 
     def keep(self, index: torch.Tensor) -> None:
         # A new block costs more than the rows copied into it: they move within the old one.

@@ -122,12 +122,6 @@ class Trajectory:
         """Whether the episode ended with the full reward."""
         return self.reward >= 1.0
 
-    @property
-    def turns(self) -> list[Turn]:
-        """The (observation, action) turns, oldest first."""
-        seen = [self.observation] + [t.observation for t in self.transitions[:-1]]
-        return [(o, t.action) for o, t in zip(seen, self.transitions, strict=True)]
-
 
 def spread(tasks: Sequence[Task], n: int) -> list[Task]:
     """`n` of the tasks (all, if there are fewer), evenly spread over their order."""

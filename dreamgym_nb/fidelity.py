@@ -20,19 +20,21 @@ Fold = Callable[[str, str, str], str]
 class Fidelity:
     """Shares of held-out transitions that the dream gets right; each in [0, 1].
 
+    All but `hidden` leave out the transitions that show what nothing before could tell.
+
     Attributes:
         valid: exact next state on actions that work.
         invalid: exact next state on actions that fail.
         reward: right reward on the steps that end an episode (purchases).
         false_success: of the failures among those, how many it gives a reward.
-        done: right end-of-episode flag, on all.
+        done: right end-of-episode flag.
         by_kind: exact next state by kind of action.
         n_valid, n_invalid, n_reward: how many transitions each share is of.
         false_end: of the steps that end nothing, the share to which it gives a reward.  (A
             `DreamWorld` pays it only where the episode is over too.)
         hidden: of the transitions that show what nothing before could tell
             (`World.hidden`), the share where all but the thing shown is right:
-            the same event at the same place.  They are not among `valid`.
+            the same event at the same place.
         n_hidden: how many these are.
         false_failure: of the successes at an end, how many it does not pay, or goes on after.
     """

@@ -50,13 +50,6 @@ class _Slots(Cache):
             self.values[layer_idx][self.part, :, : self.width],
         )
 
-    def take(self, index: torch.Tensor) -> _Slots:
-        """A copy of the rows of `index`."""
-        taken = _Slots(len(index))
-        taken.keys = [slots[index] for slots in self.keys]
-        taken.values = [slots[index] for slots in self.values]
-        return taken
-
     def keep(self, index: torch.Tensor) -> None:
         """Go on with the rows of `index` only."""
         self.rows = len(index)
@@ -97,10 +90,6 @@ class LibraryPass:
 
     def reserve(self, width: int) -> None:
         """As `Pass.reserve`; the library's slots grow when a pass needs them."""
-
-    def take(self, index: torch.Tensor) -> Pass:
-        """As `Pass.take`."""
-        return LibraryPass(self.model, self.slots.take(index))
 
     def keep(self, index: torch.Tensor) -> None:
         """As `Pass.keep`."""

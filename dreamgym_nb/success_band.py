@@ -74,7 +74,13 @@ class BandTasks:
         return [*chosen.values(), *uniform_tasks(self.tasks)(n - len(chosen), rng)]
 
     def observe(self, episodes: Sequence[Episode], group_size: int) -> list[Task]:
-        """Note how often each task of an iteration succeeded; nothing is written."""
+        """Note how often each task of an iteration succeeded; nothing is written.
+
+        Args:
+            episodes: of the iteration.
+            group_size: rollouts of each task; with 1, a task is noted with the success of
+                its cluster of similar tasks, see `judge_tasks`.
+        """
         for j in judge_tasks(episodes, group_size):
             old = self.success.get(j.task.id, j.success)
             self.success[j.task.id] = old + self.rate * (j.success - old)

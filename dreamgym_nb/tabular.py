@@ -68,7 +68,9 @@ class Tabulated:
         return policy
 
     def skilled(self, skill: float) -> Array:
-        """A policy that does what the expert does with a probability, and anything else otherwise.
+        """A policy that does what the expert does with a probability, and otherwise any action.
+
+        Any action may be the expert's, so of n actions that one has skill + (1 − skill) / n.
 
         Args:
             skill: that probability, in [0, 1].

@@ -147,17 +147,12 @@ def length_batches(
     return batches
 
 
-def optimizers(
-    model: torch.nn.Module, learning_rate: float
-) -> list[tuple[torch.optim.Optimizer, float]]:
+def optimizers(model: torch.nn.Module, learning_rate: float) -> list[torch.optim.Optimizer]:
     """Muon for the hidden matrices, AdamW for embeddings, norms and vectors.
 
     Muon makes every direction of a matrix learn at the same pace.  Here that
     decides whether a tiny model learns to copy one of a hundred product ids:
     in 700 updates Muon did and AdamW did not.
-
-    Returns:
-        Optimisers, each with its share of the learning rate.
     """
     hidden, other = [], []
     for name, p in model.named_parameters():
@@ -166,7 +161,7 @@ def optimizers(
         hidden, lr=learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
     )
     adamw = torch.optim.AdamW(other, lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
-    return [(muon, 1.0), (adamw, 1.0)]
+    return [muon, adamw]
 
 
 def fit(
@@ -214,15 +209,15 @@ def fit(
         for step in range(steps):
             share = step / max(1, steps)
             rate = (share / warmup) if share < warmup else 0.55 + 0.45 * math.cos(math.pi * share)
-            for optimizer, part in steppers:
+            for optimizer in steppers:
                 for group in optimizer.param_groups:
-                    group["lr"] = learning_rate * part * max(rate, 1 / steps)
+                    group["lr"] = learning_rate * max(rate, 1 / steps)
             queue = queue or length_batches(lengths, tokens_per_batch, rng)
             batch = [samples[i] for i in queue.pop()]
             lm.model.zero_grad(set_to_none=True)
             loss = backward(lm, batch)
             torch.nn.utils.clip_grad_norm_(lm.model.parameters(), 1.0)
-            for optimizer, _ in steppers:
+            for optimizer in steppers:
                 optimizer.step()
             history.loss.append(loss)
             read = history.tokens[-1] if history.tokens else 0

@@ -209,11 +209,3 @@ def test_success_is_the_full_reward(log):
         steps = tuple(dataclasses.replace(step, reward=r) for r in rewards)
         trajectory = dataclasses.replace(log[0], transitions=steps)
         assert (trajectory.reward, trajectory.success) == (sum(rewards), success)
-
-
-def test_turns_pair_each_action_with_what_was_seen_before_it(log):
-    for trajectory in log:
-        seen = trajectory.observation
-        for (observation, action), t in zip(trajectory.turns, trajectory.transitions, strict=True):
-            assert (observation, action) == (seen, t.action)
-            seen = t.observation

@@ -104,7 +104,7 @@ def test_fit_reads_every_sample_once_in_a_pass(lm, samples):
 
 def test_every_weight_has_one_optimizer(lm):
     steppers = optimizers(lm.model, 1e-3)
-    held = [p for o, _ in steppers for g in o.param_groups for p in g["params"]]
+    held = [p for o in steppers for g in o.param_groups for p in g["params"]]
     assert len(held) == len({id(p) for p in held})
     assert {id(p) for p in held} == {id(p) for p in lm.model.parameters()}
 

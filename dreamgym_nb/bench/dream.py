@@ -220,9 +220,6 @@ class _ClockedPass:
     def reserve(self, width: int) -> None:
         self.inner.reserve(width)
 
-    def take(self, index: torch.Tensor) -> Pass:
-        return _ClockedPass(self.inner.take(index), self.clocked)
-
     def keep(self, index: torch.Tensor) -> None:
         self.inner.keep(index)
 

@@ -78,7 +78,7 @@ def plain_pass(
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
         loss.backward()
         torch.nn.utils.clip_grad_norm_(lm.model.parameters(), 1.0)
-        for optimizer, _ in steppers:
+        for optimizer in steppers:
             optimizer.step()
         loss.item()
     return sum(len(s.tokens) for batch in batches for s in batch)
