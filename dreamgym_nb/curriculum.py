@@ -6,9 +6,10 @@ spread of the rewards over a task's rollouts,
     ``V_τ = (1/n) Σ_i (r_i − r̄)²``      (Eq. 7),
 
 0 where all rollouts agree and at most 1/4, at even odds.  GRPO divides by its root, as
-it is estimated from n rollouts: groups with V_τ = 0 have no gradient.  After each iteration the task generator writes
-variations of the tasks with the highest V_τ (Eq. 6), those that pass the filter join a pool,
-and up to a share λ of the tasks of an iteration comes from there.
+it is estimated from n rollouts: groups with V_τ = 0 have no gradient.  After each
+iteration the task generator writes variations of the tasks with the highest V_τ (Eq. 6),
+those that pass the filter join a pool, and up to a share λ of the tasks of an iteration
+comes from there.
 
 Rules to compare with: `grpo.uniform_tasks`, and `success_band.BandTasks`.
 """

@@ -216,6 +216,8 @@ def test_addresses(browsers):
             "click [1]",
             "goto [/forum/boards?]",
             "goto [/favicon.ico2]",
+            "goto [/favicon.ico]",
+            "go_back",
             "goto [ftp://x/]",
             "goto [file:///etc/passwd]",
             "goto [about:blank]",
@@ -281,7 +283,7 @@ def test_the_icon_that_browsers_ask_for_takes_no_message_from_the_page():
     status, body = _get(gate, record)
     said = parse(body).page.said
     assert status == "200 OK" and len(said) == 1 and said[0].endswith("hello there")
-    assert gate.html == {record: body}
+    assert gate.html[record] == body
 
 
 def _gate(state):

@@ -115,7 +115,37 @@ def test_a_listing_does_not_forget_what_is_hot():
     assert known.places["desk 1"].items == ("mug 1 hot",)
 
 
-@pytest.mark.parametrize("odd", ["", "take", "go to bed", "take egg 1 with bed 1", "GO TO bed 1"])
+def test_what_was_examined_is_where_one_is():
+    """Neighbours of ALFWorld share a place: one of them cannot be gone to, and can be used."""
+    known = Known.begin("room: drawer 1, drawer 2").after("at drawer 1 closed")
+    assert known.after("drawer 2 open: cd 1").at == "drawer 2"
+
+
+@pytest.mark.parametrize(
+    ("action", "why"),
+    [
+        ("take houseplant 1 from desk 1", "houseplant 1 stays there"),
+        ("take mirror 1 from desk 1", "mirror 1 stays there"),
+        ("take boots 1 from desk 1", ""),
+        ("use floorlamp 2", ""),
+        ("use boots 1", "boots 1 is no lamp"),
+        ("heat boots 1 with desk 1", "you do not hold boots 1"),
+    ],
+)
+def test_what_stays_and_what_is_a_lamp(house, action, why):
+    there = ("boots 1", "floorlamp 2", "houseplant 1", "mirror 1")
+    known = Known("desk 1", "", {"desk 1": Place("desk 1", "", there)})
+    rules = dict(house.can)
+    assert known.why_not(parse_command(action), house.can) == why
+    held = Known("toaster 1", "boots 1", {"toaster 1": Place("toaster 1", "", ())})
+    command = parse_command("move boots 1 to toaster 1")
+    assert held.why_not(command, house.can) == "toaster 1 does not take boots 1"
+    assert dict(house.can) == rules, "what was asked about is not learned from the question"
+
+
+@pytest.mark.parametrize(
+    "odd", ["go to fridge \u0661", "", "take", "go to bed", "take egg 1 with bed 1", "GO TO bed 1"]
+)
 def test_odd_words_are_no_command(odd):
     assert parse_command(odd) is None
 
@@ -235,6 +265,17 @@ def test_unknown_behaviours_and_tasks_are_refused(house):
         house.tasks("dev")
     with pytest.raises(UserError, match="no task"):
         house.reset(options={"task": "nowhere"})
+    with pytest.raises(UserError, match="for both splits"):
+        House(games={"test": generate_games(0, {"test": 3})["test"]})
+
+
+def test_a_task_of_a_house_of_another_size_is_refused(house):
+    """Ids name room and number, not how many places a household has."""
+    mine = {task.id: task for task in house.tasks("train")}
+    larger = House(seed=3, receptacles=12, split_sizes={"train": 60, "test": 24}).tasks("train")
+    odd = next(t for t in larger if t.id in mine and t.instruction != mine[t.id].instruction)
+    with pytest.raises(UserError, match="a house of another size or seed"):
+        house.reset(options={"task": odd})
 
 
 def test_a_game_as_a_task():
@@ -259,6 +300,9 @@ def test_alfworlds_games_are_lived_in_like_ours():
         play(house, task, lambda house: house.act("expert", rng), id=task.id, behaviour="expert")
         for task in house.tasks("test")
     ]
+    # Neighbours that share a place: "go to" the one at hand is refused, and it is looked at.
+    trap = next(t for t in log if "CD-None-Drawer-304/trial_T20190907_230232" in t.task.id)
+    assert trap.success
     # ALFWorld's own hand-coded expert reaches 0.87.
     assert len(log) == 140 and np.mean([t.success for t in log]) > 0.95
 
@@ -287,7 +331,7 @@ def test_golden_episodes_are_understood():
 class _anything(dict):
     """Rules under which everything fits everywhere, as the transcripts do not say what does."""
 
-    def __getitem__(self, key):
+    def get(self, key, default=None):
         return self
 
     def __contains__(self, key):

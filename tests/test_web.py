@@ -1,5 +1,6 @@
 """The web as a world: an episode reads as written, rows and seeds do not disturb each other."""
 
+import copy
 import urllib.request
 
 import numpy as np
@@ -139,6 +140,19 @@ def test_another_browser_can_be_given_and_is_closed_with_the_world():
     world.close()
     assert (browser.opened, browser.closed, world.browser is browser) == (2, 1, True)
     Web(0).close()
+    with pytest.raises(UserError, match="would share one browser"):
+        copy.copy(world)
+
+
+def test_a_message_is_told_once_and_not_again_in_another_tab(web):
+    """A tab still shows what its page said when it was left; the state is not told so twice."""
+    task = next(t for t in web.tasks("train") if "status" in t.instruction)
+    web.reset(options={"task": task})
+    for action in ("goto [/code/issues/12]", "type [10] [nobody] [1]", "new_tab"):
+        observation, *_ = web.step(action)
+    observation, _, _, _, info = web.step("tab_focus [0]")
+    assert not observation.startswith(FAILURE) and not info["failed"]
+    assert "at /code/issues/12" in web.state
 
 
 def test_the_step_limit_is_a_parameter():

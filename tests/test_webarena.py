@@ -340,6 +340,15 @@ def test_not_available_is_right_without_a_judge():
         answer_score(task, "There is none")
 
 
+def test_another_answer_to_what_cannot_be_done_must_give_the_reason():
+    task = replace(by_answer(fuzzy_match="N/A"), why_not="there is no such review")
+    heard = []
+    assert answer_score(task, "None of them", lambda *a: heard.append(a) or True) == 1.0
+    assert heard == [("there is no such review", "none of them", "How many hats are there?")]
+    for blank in ("", "  ", "''"):
+        assert answer_score(by_answer(fuzzy_match=["warm"]), blank, lambda *_: True) == 0.0
+
+
 @pytest.mark.parametrize(
     "reference, path, score",
     [

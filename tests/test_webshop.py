@@ -162,6 +162,15 @@ def test_the_grammar_is_upstreams(shop, action, parsed):
     assert shop.parse(action) == parsed
 
 
+def test_a_long_action_is_refused_before_it_is_read(shop, monkeypatch):
+    class Unread:
+        def match(self, text):
+            raise AssertionError(f"read {len(text)} characters")
+
+    monkeypatch.setattr("dreamgym_nb.worlds.webshop._ACTION", Unread())
+    assert shop.parse("search" + "[" * MAX_ACTION_CHARS) is None
+
+
 def test_a_failure_says_why_and_changes_nothing(shop):
     walk(shop, "search[stoneware]", "click[b000000002]", "click[sand]")
     state, raw, can = shop.state, shop.raw, shop.admissible_actions()

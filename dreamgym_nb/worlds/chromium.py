@@ -55,7 +55,7 @@ class _Shown:
 
 
 class _Gate:
-    """Stands before the sites: keeps the last HTML of each address, knows of no icon."""
+    """Stands before the sites: keeps the last HTML of each address."""
 
     def __init__(self) -> None:
         self.site: SiteState | None = None
@@ -64,9 +64,6 @@ class _Gate:
     def wsgi_app(self, environ: Mapping[str, Any], start_response: Any) -> list[bytes]:
         """Answer a request of the browser."""
         path, query = environ.get("PATH_INFO", "/"), environ.get("QUERY_STRING", "")
-        if path == "/favicon.ico":  # browsers ask for it by themselves; the sites must not notice
-            start_response("404 Not Found", [("Content-Length", "0")])
-            return [b""]
         body = self.site.wsgi_app(environ, start_response)
         self.html[f"{path}?{query}" if query else path] = b"".join(body).decode("utf-8")
         return body

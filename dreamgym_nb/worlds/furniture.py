@@ -13,6 +13,10 @@ from dreamgym_nb.worlds.alfred import TASK_TYPES
 
 _PUT, _LOOK, _CLEAN, _HEAT, _COOL, _TWO = TASK_TYPES
 LAMP = "desklamp"
+LAMPS = frozenset({LAMP, "floorlamp"})  # what can be turned on
+# What lies in places and cannot be taken; of these our own households have the desklamp only.
+STAYS = LAMPS | {"houseplant", "sink", "television", "window", "mirror", "curtains"}
+STAYS |= {"showerglass", "bathtub"}
 OPENABLE = frozenset({"cabinet", "drawer", "fridge", "microwave", "safe"})
 
 

@@ -78,9 +78,9 @@ class House(World):
             max_steps = max_steps or min(ALFWORLD_STEPS, 8 + 2 * most)
         self.max_steps = max_steps or ALFWORLD_STEPS
         self._tasks = {split: Tasks(games[split]) for split in games}
+        check_splits(self._tasks)
         self._fits = _fits(games["train"])
         self.forget()
-        check_splits(self._tasks)
         self.slip: int | None = None  # how a careless resident goes wrong in this episode
 
     def forget(self) -> None:
@@ -108,8 +108,13 @@ class House(World):
     def _game(self, task: Task) -> Game:
         for tasks in self._tasks.values():
             game = tasks.game(task.id)
-            if game is not None:
+            if game is not None and _asks(game) == task.instruction:
                 return game
+            if game is not None:
+                raise UserError(
+                    f"The game {task.id!r} of this house asks to {_asks(game)}, not to "
+                    f"{task.instruction}: the task is of a house of another size or seed."
+                )
         raise UserError(f"This house has no game {task.id!r}; take a task from house.tasks(split).")
 
     def _apply(self, action: str) -> tuple[str, float, bool, dict[str, Any]]:
@@ -186,6 +191,10 @@ class House(World):
             test: the same for another split (``json_2.1.1/valid_seen``).
             max_steps: step limit.
 
+        In some games the wanted thing lies in two places at once, and counts as lying in the
+        one where it belongs while it is still held.  Rewards are ALFWorld's own there too, so
+        that a few of them come before the end that the teacher expects.
+
         Raises:
             UserError: no folder was given and DREAMGYM_DATA names none, or it
                 holds no games.
@@ -238,7 +247,12 @@ def task_of(game: Game | Head) -> Task:
     verb, thing, place = (part.removesuffix("type") for part in game.goal[:3])
     becomes = CHANGES[verb].becomes if verb in CHANGES else ""
     goal = {"verb": verb, "thing": thing, "place": place, "state": becomes}
-    return Task("house", game.id, game.task.strip().removesuffix("."), goal)
+    return Task("house", game.id, _asks(game), goal)
+
+
+def _asks(game: Game | Head) -> str:
+    """What a game asks for, as an instruction."""
+    return game.task.strip().removesuffix(".")
 
 
 def _facts(known: Known, command: Command) -> list[str]:

@@ -17,7 +17,7 @@ from dreamgym_nb.worlds.alfred import DEVICES
 from dreamgym_nb.worlds.base import FAILURE
 from dreamgym_nb.worlds.furniture import CAN
 
-NAME = r"[a-z]+ \d+"
+NAME = r"[a-z]+ [0-9]+"
 MIDDLE = "in the middle"
 NO_COMMAND = "that is no command"
 UNKNOWN_REASON = "that does not work here"

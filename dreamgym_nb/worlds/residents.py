@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dreamgym_nb.errors import UserError
-from dreamgym_nb.worlds.furniture import LAMP
+from dreamgym_nb.worlds.base import FAILURE
+from dreamgym_nb.worlds.furniture import STAYS
 from dreamgym_nb.worlds.house_known import Known, Place
 from dreamgym_nb.worlds.house_text import CHANGES, Rules
 
@@ -63,7 +64,12 @@ def act(house: House, behaviour: str, rng: np.random.Generator) -> str:
 
 def _expert(house: House, rng: np.random.Generator) -> str:
     goal = house.task.goal
-    return plan(house, goal["verb"], goal["thing"], goal["place"], rng)
+    action = plan(house, goal["verb"], goal["thing"], goal["place"], rng)
+    # In ALFWorld neighbours share a place: one cannot go to what is at hand, but can look at it.
+    refused = bool(house.history) and house.observation.startswith(FAILURE)
+    if refused and action.startswith("go to ") and house.history[-1][1] == action:
+        return f"examine {action.removeprefix('go to ')}"
+    return action
 
 
 def plan(house: House, verb: str, thing: str, place: str, rng: np.random.Generator) -> str:
@@ -92,10 +98,7 @@ def plan(house: House, verb: str, thing: str, place: str, rng: np.random.Generat
         return _bring(known, verb, place, house.can, rng)
     goals = [p.name for p in known.places.values() if p.name.startswith(f"{place} ")]
     settled = _goal_of_two(known, thing, goals) if verb == "two" else None
-    skip = {settled} if settled else set(goals) if verb != "look" else set()
-    # A thing that already lies where it belongs must still be heated, cooled or cleaned.
-    if verb in CHANGES or verb == "put":
-        skip = set()
+    skip = {settled} if settled else set()
     found = _where(known, thing, skip)
     if found is None:
         return _go_or_search(known, None, thing, house.can, rng)
@@ -186,7 +189,7 @@ def _careless(house: House, rng: np.random.Generator) -> str:
     seen = [i.split()[0] for p in known.places.values() for i in p.items or ()]
     if known.holding:
         seen.append(known.holding.split()[0])
-    others = sorted({k for k in seen if k not in (thing, LAMP)})
+    others = sorted({k for k in seen if k != thing and k not in STAYS})
     if slip <= 1 and others:
         thing = others[other % len(others)]  # brings another thing
         if known.holding:

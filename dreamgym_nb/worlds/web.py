@@ -65,6 +65,16 @@ class Web(World):
             raise UserError(f"There is no split {split!r}; the splits are {SPLITS}.")
         return self._tasks[split]
 
+    def __copy__(self) -> Web:
+        if self._browser is not None:
+            raise UserError(
+                "Copies of this world would share one browser: make a world for each episode that "
+                "is to run beside others."
+            )
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
     def close(self) -> None:
         """Close the browser, if one was given."""
         if self._browser is not None:
@@ -90,8 +100,11 @@ class Web(World):
             success = evaluate(self.task.goal, self.site, self.browser.url, parsed.text)
             said = parsed.text.encode("ascii", "replace").decode() or "nothing"
             return f"{STOPPED}{said}", float(success), True, {}
+        before = self.browser.current, len(self.browser.tabs)
         event = self.browser.do(parsed)
         self.raw = self.browser.html
+        if (self.browser.current, len(self.browser.tabs)) != before:
+            return event.line or self._page(), 0.0, False, {}  # what it said once is no news
         return event.line or self._news(action), 0.0, False, {}
 
     def _page(self) -> str:

@@ -66,6 +66,7 @@ class WebArenaTask:
             the verified set the names of its evaluators.
         answers: for string_match: ``"exact_match"``, ``"must_include"`` or
             ``"fuzzy_match"`` → one or more references.
+        why_not: of a task that cannot be done, the reason in words (upstream's ``string_note``).
         url: for url_match: the address to end at; `` |OR| `` between several.
         pages: for program_html: what must be found where, as upstream has it.
         checks: the verified set's evaluators, as upstream has them.
@@ -82,6 +83,7 @@ class WebArenaTask:
     start_urls: tuple[str, ...]
     eval_types: tuple[str, ...]
     answers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    why_not: str = ""
     url: str = ""
     pages: tuple[Mapping[str, Any], ...] = ()
     checks: tuple[Mapping[str, Any], ...] = ()
@@ -173,6 +175,7 @@ def _read(raw: Mapping[str, Any]) -> WebArenaTask:
         start_urls=tuple(raw["start_url"].split(" |AND| ")),
         eval_types=tuple(judged["eval_types"]),
         answers={k: (v,) if isinstance(v, str) else tuple(v) for k, v in answers.items()},
+        why_not=judged.get("string_note") or "",
         url=judged["reference_url"] or "",
         pages=tuple(judged["program_html"]),
     )
@@ -344,6 +347,10 @@ def _included(reference: str, given: str, alone: bool) -> bool:
 def _fuzzy(task: WebArenaTask, reference: str, given: str, judge: Judge | None) -> bool:
     if reference == "N/A" and given == "n/a":
         return True
+    if not given:
+        return False
+    if reference == "N/A" and task.why_not:  # any other answer must give the reason
+        reference = task.why_not
     if judge is None:
         raise UserError(
             f"Task {task.id} asks for an answer that means the same as {reference!r}. Only a "

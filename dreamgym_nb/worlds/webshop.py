@@ -88,9 +88,9 @@ def load_shop(
                 "https://github.com/princeton-nlp/WebShop gets them."
             )
         folder = Path(os.environ["DREAMGYM_DATA"]) / "webshop"
-    rng = random.Random(seed)
-    products = read_products(Path(folder), rng, nouns, show_attributes)
-    tasks = make_tasks(read_goals(Path(folder), products, goals, rng), nouns)
+    folder, rng = Path(folder).expanduser(), random.Random(seed)
+    products = read_products(folder, rng, nouns, show_attributes)
+    tasks = make_tasks(read_goals(folder, products, goals, rng), nouns)
     return WebShop(products, tasks, **options)
 
 
@@ -173,8 +173,9 @@ class WebShop(Shop):
 
     def parse(self, action: str) -> tuple[str, str] | None:
         """The verb and the thing of an action, by WebShop's grammar."""
-        match = _ACTION.match(action)
-        if match is None or match[1] not in ("search", "click") or len(action) > MAX_ACTION_CHARS:
+        # The length first: of a long text of brackets the grammar would take long to make sense.
+        match = _ACTION.match(action) if len(action) <= MAX_ACTION_CHARS else None
+        if match is None or match[1] not in ("search", "click"):
             return None
         return match[1], match[2].lower()
 

@@ -170,8 +170,8 @@ class SiteState:
         query = dict(parse_qsl(rest))
         if address == STYLE:
             return _Answer(200, _style(), type="text/css; charset=utf-8")
-        if address == ICON:  # which browsers ask for between two pages
-            return _Answer(404)
+        if address == ICON:  # which browsers ask for between two pages; it needs some body
+            return _Answer(404, "<title>not found</title>")
         if method not in ("GET", "POST"):
             return _Answer(405, self._page("missing.html", title="not allowed", site=""))
         if not path:
