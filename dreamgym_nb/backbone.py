@@ -344,7 +344,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tqdm.auto import tqdm
 
     parser = argparse.ArgumentParser(prog="dreamgym backbone", description=main.__doc__)
-    parser.add_argument("world", choices=list(RECIPES), nargs="?", default="shop")
+    parser.add_argument("world", choices=list(RECIPES))
     parser.add_argument("--out", type=Path, help="folder to write; the shipped one by default")
     parser.add_argument(
         "--begin", type=Path, help="go on from this model, which has passed the first stages"
@@ -365,8 +365,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         lm, histories = pretrain(recipe, show, begin)
     if histories[-1].interrupted:
-        print("Interrupted: nothing was shipped.")
-        return 1
+        raise KeyboardInterrupt  # nothing is shipped
     print(f"Wrote {ship(lm, recipe, histories, options.out, earlier)}")
     return 0
 

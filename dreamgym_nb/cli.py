@@ -15,8 +15,8 @@ from importlib import metadata
 from pathlib import Path
 
 from . import __version__
-from .course.machine import set_threads
 from .errors import UserError
+from .machine import set_threads
 
 RECORDS = Path("results/lessons.json")
 EXECUTED = Path("build/notebooks")
@@ -38,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return options.action(options)
     except UserError as error:
         print(f"dreamgym: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a folder that cannot be written, a full disk
+        print(f"dreamgym: {error.strerror or error}: {error.filename}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("dreamgym: stopped; what was finished before is kept.", file=sys.stderr)
@@ -188,6 +191,11 @@ def _run(options: argparse.Namespace) -> int:
     from .course.cage import Cage
 
     parameters = dict(_parameter(text) for text in options.parameter)
+    if options.keep and (options.size != "lesson" or parameters):
+        raise UserError(
+            '--keep writes outputs into the lesson, which says SIZE = "lesson": leave --size and '
+            "-p out, or --keep."
+        )
     cage = Cage(options.offline, options.cores, options.memory)
     for path in options.notebooks:  # a wrong name should not be found after an hour of the others
         runner.check_run(path, options.size, parameters)
@@ -258,10 +266,15 @@ def _class_of(module: str, name: str) -> type:
     """
     from .worlds import World
 
+    if not all(part.isidentifier() for part in (*module.split("."), name)):
+        raise UserError(
+            f"{module}:{name} names no class: write module:Class, such as my_desk:HelpDesk, or "
+            "one of shop, house, web."
+        )
     sys.path.insert(0, "")
     try:
-        found = getattr(importlib.import_module(module), name or " ", None)
-    except ModuleNotFoundError as error:
+        found = getattr(importlib.import_module(module), name, None)
+    except ImportError as error:
         raise UserError(f"{module}:{name} cannot be loaded: {error}.") from error
     if not (isinstance(found, type) and issubclass(found, World)):
         raise UserError(
@@ -297,14 +310,15 @@ def _export(options: argparse.Namespace) -> int:
 
 def _collect(options: argparse.Namespace) -> int:
     """Print the tables; files that are no boards are named, and the exit code says so."""
-    from .course import boards, notebook
+    from .course import boards
+    from .experience import atomic_write
 
     found = boards.collect(options.folder)
     print(found.table())
     if found.boards:
         print(f"\n{found.exercises()}")
     if options.csv is not None:
-        notebook.write_atomically(options.csv, found.csv())
+        atomic_write(options.csv, found.csv())
         print(f"Wrote {options.csv}.")
     for sentence in found.refused:
         print(f"dreamgym: {sentence}", file=sys.stderr)
@@ -314,12 +328,10 @@ def _collect(options: argparse.Namespace) -> int:
 def _warm(options: argparse.Namespace) -> int:
     from .course import warm
 
-    warm.warm(options.worlds.split(","), options.size)
-    if not options.lessons:
-        return 0
-    lessons = sorted(Path("notebooks").glob("*.ipynb"))
-    if not lessons:
+    lessons = sorted(Path("notebooks").glob("*.ipynb")) if options.lessons else []
+    if options.lessons and not lessons:
         raise UserError("There is no lesson here: run this in the repository.")
+    warm.warm([name.strip() for name in options.worlds.split(",")], options.size)
     return 1 if warm.run_lessons(lessons, options.size) else 0
 
 
@@ -340,7 +352,7 @@ def _site(options: argparse.Namespace) -> int:
 
 def _entry(run, cage) -> dict[str, object]:
     """Return what the record of a run keeps: its cost, and on what it was measured."""
-    from .course.machine import available_cpus
+    from .machine import available_cpus
 
     return {
         "minutes": round(run.minutes, 2),

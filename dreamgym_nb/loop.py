@@ -41,7 +41,7 @@ from dreamgym_nb.replay_buffer import ReplayBuffer
 from dreamgym_nb.rollout import Episode, rollout
 from dreamgym_nb.seeds import generator_for
 from dreamgym_nb.task_writer import begin_as_seed, task_samples
-from dreamgym_nb.training import Sample
+from dreamgym_nb.training import FitHistory
 from dreamgym_nb.value import ValueHead
 from dreamgym_nb.worlds import World, collect_log
 from dreamgym_nb.worlds.vector import RealWorlds, VectorWorld
@@ -158,8 +158,12 @@ def prepare(
         sizes: how much of everything.
         backbone: both roles start from it; the one shipped for this world when omitted.
         progress: given a part's name, returns a callback for its updates.
+
+    Raises:
+        KeyboardInterrupt: a training was stopped: what is half trained is not step A.
     """
     clock, seconds = time.perf_counter(), {}
+    tell = progress or (lambda part: None)
 
     def lap(name: str) -> None:
         nonlocal clock
@@ -171,35 +175,67 @@ def prepare(
     lap("log")
     backbone = backbone or load_backbone(world.name)
     model = ExperienceModel(backbone.copy(), buffer, sizes.format)
-    model.fit(
+    if learn_world(world, log, model, sizes, tell("experience model")).interrupted:
+        raise KeyboardInterrupt
+    lap("experience model")
+    agent = backbone.copy()
+    if learn_start(log, agent, sizes, tell("agent start")).interrupted:
+        raise KeyboardInterrupt
+    lap("agent start")
+    return Prepared(world, log, model, agent, seconds)
+
+
+def learn_world(
+    world: World,
+    log: Sequence[Trajectory],
+    model: ExperienceModel,
+    sizes: Preparation,
+    progress: Progress | None = None,
+) -> FitHistory:
+    """Train an experience model on a log, and to write tasks if the sizes say so.
+
+    Args:
+        world: where the log comes from.
+        log: what is learned.
+        model: trained in place.
+        sizes: how long and how.
+        progress: called with (step, steps, loss) after each update.
+    """
+    transitions, n = transitions_of(log), sizes.task_samples
+    return model.fit(
         transitions + relabel(world, transitions, sizes.hindsight, sizes.seed),
         steps=sizes.model_steps,
         learning_rate=sizes.model_rate,
         easy=sizes.model_easy,
         hidden=world.hidden,
         seed=sizes.seed,
-        beside=_task_samples(model.lm, log, sizes),
-        progress=progress("experience model") if progress else None,
+        beside=task_samples(model.lm, log, n, seed=sizes.seed) if n else (),
+        progress=progress,
     )
-    lap("experience model")
-    agent = backbone.copy()
-    imitate(
+
+
+def learn_start(
+    log: Sequence[Trajectory],
+    agent: LanguageModel,
+    sizes: Preparation,
+    progress: Progress | None = None,
+) -> FitHistory:
+    """Give an agent its start by imitation of a log's successes.
+
+    Args:
+        log: whose successful episodes are imitated.
+        agent: trained in place.
+        sizes: how long and how.
+        progress: called with (step, steps, loss) after each update.
+    """
+    return imitate(
         agent,
         log,
         steps=sizes.agent_steps,
         learning_rate=sizes.agent_rate,
         seed=sizes.seed,
-        progress=progress("agent start") if progress else None,
+        progress=progress,
     )
-    lap("agent start")
-    return Prepared(world, log, model, agent, seconds)
-
-
-def _task_samples(
-    lm: LanguageModel, log: Sequence[Trajectory], sizes: Preparation
-) -> Sequence[Sample]:
-    n = sizes.task_samples
-    return task_samples(lm, log, n, seed=sizes.seed) if n else ()
 
 
 RLSettings = GRPOSettings | PPOSettings

@@ -5,12 +5,13 @@ import sys
 import pytest
 
 from dreamgym_nb.errors import UserError
+from dreamgym_nb.machine import find_chromium
 from dreamgym_nb.worlds import browser_thread
 from dreamgym_nb.worlds.accessibility import Element, elements
 from dreamgym_nb.worlds.browser_actions import Refused, parse_action, translate
 from dreamgym_nb.worlds.browser_env import Page, register
 from dreamgym_nb.worlds.browser_tasks import describe, miniwob_url
-from dreamgym_nb.worlds.browser_thread import find_chromium, require_browser
+from dreamgym_nb.worlds.browser_thread import require_browser
 
 
 @pytest.mark.parametrize(
@@ -173,7 +174,7 @@ def test_a_long_page_is_cut_and_says_so():
 def test_a_missing_browser_is_a_sentence(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("DREAMGYM_CHROMIUM", raising=False)
-    monkeypatch.setattr(browser_thread, "MAC_BROWSERS", ())
+    monkeypatch.setattr("dreamgym_nb.machine.MAC_BROWSERS", ())
     with pytest.raises(UserError, match="apt install chromium,"):
         find_chromium()
     monkeypatch.setenv("DREAMGYM_CHROMIUM", "/no/such/program")

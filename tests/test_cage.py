@@ -74,7 +74,7 @@ def test_in_a_namespace_there_is_no_network_at_all(tmp_path):
 
 @linux
 def test_one_core_is_all_that_the_kernel_sees(tmp_path):
-    code = "import os\nfrom dreamgym_nb.course import machine\n"
+    code = "import os\nfrom dreamgym_nb import machine\n"
     code += "print(len(os.sched_getaffinity(0)), machine.available_cpus())"
     run = run_notebook(write(tmp_path, code), "smoke", out_dir=tmp_path, cage=Cage(cores=1))
     assert outputs(run.executed)[-1] == "1 1\n"

@@ -39,7 +39,7 @@ def test_the_pictures_are_of_the_records_and_small():
     found = pictures.recorded()
     for name in ("loop.png", pictures.PRACTICE):
         path = ROOT / pictures.FOLDER / name
-        assert pictures.source_of(path) == pictures.fingerprint(found), "run make doors"
+        assert pictures.source_of(path) == pictures.marks(found)[name], "run make doors"
         assert path.stat().st_size < 60_000
         assert f"({(pictures.FOLDER / name).as_posix()})" in (ROOT / "README.md").read_text("utf-8")
 
@@ -112,7 +112,14 @@ def test_pictures_are_drawn_again_when_the_records_change(small):
     told = json.loads(path.read_text())
     told["curve"][pictures.METHOD][-1]["success"] += 0.1
     path.write_text(json.dumps(told))
-    assert len(pictures.draw(small, pictures.recorded(small / "results"))) == 2
+    drawn = pictures.draw(small, pictures.recorded(small / "results"))
+    assert [path.name for path in drawn] == [pictures.PRACTICE], "the diagram is of no records"
+
+
+def test_the_diagram_is_drawn_again_when_its_code_changes(small, monkeypatch):
+    pictures.draw(small, {})
+    monkeypatch.setattr(pictures, "marks", lambda found: {"loop.png": "of other code"})
+    assert [path.name for path in pictures.draw(small, {})] == ["loop.png"]
 
 
 def test_without_records_there_is_no_picture_of_them(small):

@@ -91,9 +91,15 @@ def test_check_of_a_world_in_a_file(tmp_path, monkeypatch, capsys):
     assert "BROKEN" not in capsys.readouterr().out
     assert cli.main(["check", "my_desk:Blind"]) == 1
     assert "'show' in 'ticket open' was answered by" in capsys.readouterr().out
-    for named in ("my_desk:helper", "my_desk:Nobody", "my_desk"):
+    for named in ("my_desk:helper", "my_desk:Nobody"):
         assert cli.main(["check", named]) == 2
         assert "is no World" in capsys.readouterr().err
+    for named in ("my_desk", ":Desk", "", "..my_desk:Desk", "my_desk:", "my desk:Desk"):
+        assert cli.main(["check", named]) == 2
+        assert "write module:Class" in capsys.readouterr().err
+    Path("broken_desk.py").write_text("from math import nothing_like_it\n")
+    assert cli.main(["check", "broken_desk:Desk"]) == 2
+    assert "cannot be loaded: cannot import name" in capsys.readouterr().err
     assert cli.main(["check", "no_such_file:Desk"]) == 2
     assert "cannot be loaded: No module named 'no_such_file'" in capsys.readouterr().err
     assert cli.main(["check", "shop", "--seed", "-1"]) == 2

@@ -93,6 +93,19 @@ def test_both_roles_start_from_the_backbone_and_leave_it_alone(world, actor):
     assert not torch.equal(weights(some.model.lm), weights(some.agent))
 
 
+@pytest.mark.parametrize("part", ["experience model", "agent start"])
+def test_a_stopped_training_leaves_no_half_made_step_a(world, actor, part):
+    def progress(name):
+        def stop(*_):
+            if name == part:
+                raise KeyboardInterrupt
+
+        return stop
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(world, SIZES, actor, progress)
+
+
 def test_the_seed_fixes_step_a(actor):
     def run():
         return prepare(make_world("shop", seed=3, max_steps=5), SIZES, actor)

@@ -243,6 +243,11 @@ def test_the_command_runs_notebooks_and_goes_on_after_a_failure(tmp_path, monkey
     [
         (["run", "none.ipynb"], "There is no notebook "),
         (["run", "none.ipynb", "-p", "SEED"], "-p SEED is not of the form NAME=VALUE"),
+        (["run", "none.ipynb", "-p", "SIZE=smoke"], "give it with --size"),
+        (["run", "none.ipynb", "--keep", "--size", "smoke"], "--keep writes outputs into"),
+        (["run", "none.ipynb", "--keep", "-p", "SEED=7"], "--keep writes outputs into"),
+        (["results", "report", "--list"], "it takes --folder only"),
+        (["results", "report", "table1"], "it takes --folder only"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_a_sentence(
@@ -252,6 +257,15 @@ def test_a_mistake_on_the_command_line_is_a_sentence(
     assert cli.main(arguments) == 2
     error = capsys.readouterr().err
     assert said in error and "Traceback" not in error
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(monkeypatch, capsys):
+    def full(folder):
+        raise OSError(28, "No space left on device", "/boards/all.csv")
+
+    monkeypatch.setattr("dreamgym_nb.course.boards.collect", full)
+    assert cli.main(["collect", "."]) == 2
+    assert capsys.readouterr().err == "dreamgym: No space left on device: /boards/all.csv\n"
 
 
 def test_the_command_without_a_verb_explains_itself(capsys):

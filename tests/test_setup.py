@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from dreamgym_nb.course import machine, setup
-from dreamgym_nb.course.machine import available_cpus, available_memory, set_threads
+from dreamgym_nb import machine
+from dreamgym_nb.course import setup
 from dreamgym_nb.errors import UserError
+from dreamgym_nb.machine import available_cpus, available_memory, set_threads
 
 
 def tree(root, files):

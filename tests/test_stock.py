@@ -145,6 +145,26 @@ def test_prepared_is_what_the_package_prepares_and_is_found_again(capsys):
     assert said.count(": made in ") == said.count(": found, made on ") == 2
 
 
+def test_what_was_stopped_half_way_is_used_by_a_lesson_and_refused_where_all_is_wanted(
+    monkeypatch,
+):
+    def stopped(*_):
+        return FitHistory(loss=[1.0], interrupted=True)
+
+    monkeypatch.setattr(loop, "learn_world", stopped)
+    tiny = {"log_episodes": 12, "model_steps": 1, "agent_steps": 1}
+    assert stock.prepared("shop", 3, "smoke", **tiny).agent
+    with pytest.raises(KeyboardInterrupt):
+        stock.prepared("shop", 3, "smoke", whole=True, **tiny)
+
+
+def test_the_key_of_a_model_holds_every_field_whatever_is_usual(monkeypatch):
+    """What equals a default today may differ from it tomorrow."""
+    key = stock.model_key([], loop.Preparation())
+    trained = {"model_steps", "model_rate", "model_easy", "hindsight", "task_samples", "format"}
+    assert set(key) == trained | {"log", "seed"}
+
+
 @pytest.mark.parametrize("world", ["shop", "house", "web"])
 def test_each_world_has_a_recipe_in_each_size(world):
     logs = [stock.preparation(world, 0, size).log_episodes for size in ("smoke", "lesson", "full")]

@@ -19,7 +19,8 @@ def kitchen(tmp_path, monkeypatch):
     class Ready:
         log = [None] * 7
 
-    def prepared(world, seed, size):
+    def prepared(world, seed, size, whole):
+        assert whole, "a training that was stopped is not warm"
         if world in burnt:
             raise KeyboardInterrupt
         made.append((world, seed, size))
@@ -48,7 +49,7 @@ def test_a_stopped_run_says_that_it_may_be_run_again(kitchen, capsys):
 
 def test_worlds_can_be_chosen_and_wrong_ones_are_named(kitchen, capsys):
     made, _ = kitchen
-    assert cli.main(["warm", "--worlds", "web", "--size", "smoke"]) == 0
+    assert cli.main(["warm", "--worlds", " web", "--size", "smoke"]) == 0
     assert made == [("web", 0, "smoke")]
     with pytest.raises(UserError, match="no world 'moon': choose among shop, house, web"):
         warm.warm(["moon"])
@@ -68,6 +69,7 @@ def test_lessons_are_run_too_if_asked_and_a_failure_is_told(kitchen, tmp_path, m
 def test_outside_the_repository_there_is_a_sentence(kitchen, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["warm", "--lessons", "--worlds", "shop"]) == 2
+    assert kitchen[0] == [], "before an hour of training"
     assert "run this in the repository" in capsys.readouterr().err
 
 

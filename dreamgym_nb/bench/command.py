@@ -19,10 +19,10 @@ import torch
 
 from dreamgym_nb.bench import dream, growth, iteration, page, training, worlds
 from dreamgym_nb.bench.measure import MEMORY_METHOD, Say, memory_growth, regressions
-from dreamgym_nb.course.machine import busy, described
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import atomic_write
 from dreamgym_nb.experiments.store import PACKAGES
+from dreamgym_nb.machine import busy, described
 
 SCHEMA = 1
 RECORD = Path("results/bench.json")
@@ -169,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         wrong = check(options.out, names, say)
         for sentence in wrong:
             say(sentence)
-        say("Slower than it was." if wrong else "No ratio fell below what was recorded.")
+        say("See above." if wrong else "No ratio fell below what was recorded.")
         return 1 if wrong else 0
     record = fill(options.out, options.size, names, options.redo, say)
     say(f"Wrote {options.out} and {page.write(record[options.size], options.page, options.out)}")

@@ -16,8 +16,8 @@ import numpy as np
 
 from dreamgym_nb.bench.measure import Say, Way, digits, memory_growth, resident, take_turns
 from dreamgym_nb.bench.scenes import SEED, Scene
-from dreamgym_nb.course.machine import available_memory
 from dreamgym_nb.experience import Transition
+from dreamgym_nb.machine import available_memory
 from dreamgym_nb.replay_buffer import ReplayBuffer
 
 QUERIES = 128

@@ -11,6 +11,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..machine import available_cpus as available_cpus
+    from ..machine import available_memory as available_memory
+    from ..machine import set_threads as set_threads
     from .diagram import loop_diagram as loop_diagram
     from .episodes import first_difference as first_difference
     from .episodes import replay as replay
@@ -26,9 +29,6 @@ if TYPE_CHECKING:
     from .guesser import show_riddle as show_riddle
     from .links import binder_url as binder_url
     from .links import colab_url as colab_url
-    from .machine import available_cpus as available_cpus
-    from .machine import available_memory as available_memory
-    from .machine import set_threads as set_threads
     from .player import WorldPlayer as WorldPlayer
     from .setup import start as start
     from .sizes import SIZES as SIZES

@@ -22,7 +22,7 @@ import psutil
 
 from ..errors import UserError
 from ..experience import Task, atomic_write
-from .machine import busy, described
+from ..machine import busy, described
 
 if TYPE_CHECKING:
     from ..worlds import World
@@ -146,7 +146,10 @@ def load(path: Path = RECORD) -> tuple[list[StepCost], dict[str, Any]]:
     """
     if not path.is_file():
         raise UserError(f"There is no record at {path}: run python -m dreamgym_nb.course.costs.")
-    content = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}): restore or delete it.") from error
     if not isinstance(content, Mapping) or content.get("schema") != SCHEMA:
         raise UserError(f"{path} is no record of step costs with schema {SCHEMA}: make it again.")
     costs = [StepCost(**row) for row in content["costs"]]
@@ -169,8 +172,8 @@ def measure_all(
     Raises:
         UserError: If there is no Chromium, or its packages are missing.
     """
+    from ..machine import find_chromium
     from ..worlds import WORLDS, make_world
-    from ..worlds.browser_thread import find_chromium
     from ..worlds.chromium import ChromiumWeb
 
     found = []

@@ -14,7 +14,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from .. import cache
-from .machine import available_cpus, available_memory
+from ..errors import UserError
+from ..machine import available_cpus, available_memory, find_chromium
 
 PACKAGE = "dreamgym_nb"
 PYTHONS = ((3, 10), (3, 14))
@@ -181,7 +182,8 @@ def _data() -> Check:
 
 
 def _chromium() -> Check:
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if shutil.which(name):
-            return Check("Chromium", name)
-    return Check("Chromium", "none", OPTIONAL, "Only the lessons with a real browser need it.")
+    try:
+        return Check("Chromium", find_chromium())
+    except UserError as error:
+        use = "Only worlds in a real browser need one, no lesson does."
+        return Check("Chromium", "none", OPTIONAL, f"{use} {error}")

@@ -15,6 +15,7 @@ from pathlib import Path
 import nbformat
 
 from ..errors import UserError
+from ..experience import atomic_write
 from . import ledger, links, pictures
 from . import notebook as nb
 from .ledger import Costs
@@ -47,7 +48,7 @@ def refresh(root: Path = Path()) -> list[Path]:
     changed = pictures.draw(root, pictures.recorded(root / "results"))
     for path, text in generated(root, costs).items():
         if path.read_text(encoding="utf-8") != text:
-            nb.write_atomically(path, text)
+            atomic_write(path, text)
             changed.append(path)
     return changed
 

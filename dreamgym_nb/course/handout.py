@@ -16,6 +16,7 @@ from pathlib import Path
 import nbformat
 
 from ..errors import UserError
+from ..experience import atomic_write
 from . import links
 from . import notebook as nb
 
@@ -87,9 +88,9 @@ def export(notebooks: Sequence[Path], out: Path) -> list[Path]:
     copies = [(path.name, student_copy(nb.read(path))) for path in notebooks]
     written = []
     for name, book in copies:
-        nb.write_atomically(out / name, nbformat.writes(book) + "\n")
+        atomic_write(out / name, nbformat.writes(book) + "\n")
         written.append(out / name)
     for name in PAGES:
         text = _linked((_DOCS / name).read_text(encoding="utf-8"), "docs", "../")
-        nb.write_atomically(out / "docs" / name, text)
+        atomic_write(out / "docs" / name, text)
     return written

@@ -16,6 +16,7 @@ from typing import Any
 import nbformat
 
 from ..errors import UserError
+from ..experience import atomic_write
 from . import notebook as nb
 
 RECORDS = Path("results/lessons.json")
@@ -72,7 +73,7 @@ def stamp(path: Path, entry: Mapping[str, Any] | None) -> bool:
     book = nb.read(path)
     if not set_status(book, status_line(entry), path.name):
         return False
-    nb.write_atomically(path, nbformat.writes(book) + "\n")
+    atomic_write(path, nbformat.writes(book) + "\n")
     return True
 
 

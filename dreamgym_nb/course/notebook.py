@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from filelock import FileLock
 
+from .. import cache
 from ..errors import UserError
+from ..experience import atomic_write
 from .sizes import Scalar
 
 PARAMETERS_TAG = "parameters"
@@ -34,14 +37,6 @@ def read(path: Path) -> nbformat.NotebookNode:
     except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a valid notebook: {_first(str(error))}.") from error
     return book
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that a reader, or a power cut, finds the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)
 
 
 def is_code(cell: nbformat.NotebookNode) -> bool:
@@ -169,7 +164,7 @@ def write_page(executed: Path, folder: Path) -> Path:
         book, {"metadata": {"name": executed.stem}}
     )
     page = folder / f"{executed.stem}.html"
-    write_atomically(page, body)
+    atomic_write(page, body)
     return page
 
 
@@ -200,7 +195,7 @@ def keep_outputs(executed: Path, source: Path) -> None:
                     output.execution_count = count
     if "widgets" in copy.metadata:
         book.metadata.widgets = copy.metadata.widgets
-    write_atomically(source, nbformat.writes(book) + "\n")
+    atomic_write(source, nbformat.writes(book) + "\n")
 
 
 def record(path: Path, notebook: str, size: str, entry: Mapping[str, Any]) -> None:
@@ -215,16 +210,21 @@ def record(path: Path, notebook: str, size: str, entry: Mapping[str, Any]) -> No
     Raises:
         UserError: If the file is not such a file.
     """
-    content: dict[str, Any] = {"schema": 1, "lessons": {}}
-    if path.exists():
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path} is damaged ({error}): restore or delete it.") from error
-        if not isinstance(content, dict) or content.get("schema") != 1:
-            raise UserError(f"{path} is not a file of recorded runs with schema 1: move it away.")
-    content["lessons"].setdefault(notebook, {})[size] = dict(entry)
-    write_atomically(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Two runs may end at once: what one has read the other must not have written over.
+    name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    (cache.home() / "locks").mkdir(parents=True, exist_ok=True)
+    with FileLock(cache.home() / "locks" / f"{name}.lock"):
+        content: dict[str, Any] = {"schema": 1, "lessons": {}}
+        if path.exists():
+            try:
+                content = json.loads(path.read_text(encoding="utf-8"))
+            except json.JSONDecodeError as error:
+                raise UserError(f"{path} is damaged ({error}): restore or delete it.") from error
+            if not isinstance(content, dict) or content.get("schema") != 1:
+                raise UserError(f"{path} holds no recorded runs with schema 1: move it away.")
+        content["lessons"].setdefault(notebook, {})[size] = dict(entry)
+        atomic_write(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
 def _assignment(statement: ast.stmt) -> tuple[str | None, Any]:

@@ -40,7 +40,7 @@ def recorded(folder: Path = RESULTS) -> Records:
 
 
 def draw(root: Path, found: Records) -> list[Path]:
-    """Draw the pictures that are missing or of other records; return those.
+    """Draw the pictures that are missing, of other records or by other code; return those.
 
     Args:
         root: The repository.
@@ -49,21 +49,24 @@ def draw(root: Path, found: Records) -> list[Path]:
     from . import diagram, setup
 
     drawn = []
-    for name, make in {
-        "loop.png": lambda: diagram.loop_diagram(),
-        PRACTICE: lambda: curves(found),
-    }.items():
-        if name == PRACTICE and not found:
-            continue
-        path, mark = root / FOLDER / name, fingerprint(found)
+    for name, mark in marks(found).items():
+        path = root / FOLDER / name
         if path.is_file() and source_of(path) == mark:
             continue
         import matplotlib
 
         with matplotlib.rc_context(setup.STYLE):
-            _write(make(), path, mark)
+            _write(curves(found) if name == PRACTICE else diagram.loop_diagram(), path, mark)
         drawn.append(path)
     return drawn
+
+
+def marks(found: Records) -> dict[str, str]:
+    """What each picture is of: the diagram of its code, the other of the records, if any."""
+    from . import diagram
+
+    code = hashlib.sha256(Path(diagram.__file__).read_bytes()).hexdigest()[:16]
+    return {"loop.png": code, **({PRACTICE: fingerprint(found)} if found else {})}
 
 
 def curves(found: Records) -> Figure:

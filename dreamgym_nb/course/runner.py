@@ -21,6 +21,7 @@ from typing import Any
 import nbformat
 import psutil
 
+from ..errors import UserError
 from . import notebook as nb
 from . import sizes
 from .cage import Cage
@@ -142,6 +143,8 @@ def check_run(
     Raises:
         UserError: If the notebook, the size or a parameter is not one that can be run.
     """
+    if "SIZE" in (parameters or {}):
+        raise UserError("The size is not a parameter like others: give it with --size.")
     source = Path(path).resolve()
     book = nb.read(source)
     nb.check_runnable(book, source.name)

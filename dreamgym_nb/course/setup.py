@@ -10,20 +10,8 @@ from importlib import metadata
 
 from .. import __version__
 from ..errors import UserError
+from ..machine import SWITCHES, available_memory, set_threads
 from . import colab
-from .machine import available_memory, set_threads
-
-# Read by the libraries when they are imported, so they are set before that. A reader who wants
-# another value sets it in the environment: it is never overwritten.
-SWITCHES = {
-    "HF_HUB_OFFLINE": "1",  # the lessons download nothing; set 0 to load a model from the hub
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # transformers minds it too: one bar per loaded model
-    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",  # one bar per map() would bury the lesson's own bars
-    "TRANSFORMERS_VERBOSITY": "error",
-    "TRL_EXPERIMENTAL_SILENCE": "1",  # rollout_func is marked experimental; the version is pinned
-    "TOKENIZERS_PARALLELISM": "false",  # its thread pool warns on each fork and fights with torch's
-}
 
 STYLE = {
     "figure.figsize": (7.0, 4.0),

@@ -20,6 +20,7 @@ from urllib.parse import quote, unquote
 import nbformat
 
 from ..errors import UserError
+from ..experience import atomic_write
 from . import ledger, links, site_page
 from . import notebook as nb
 from .site_math import Formulas
@@ -89,7 +90,7 @@ def _write(out: Path, stem: str, title: str, body: str, nav: str, made: Made) ->
     light = re.sub(r"background: [^;]+;", "", light)
     dark = re.sub(r"background(-color)?: [^;}]+;?", "", dark)
     code = f"{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}"
-    nb.write_atomically(out / f"{stem}.html", site_page.page(title, body, nav, code))
+    atomic_write(out / f"{stem}.html", site_page.page(title, body, nav, code))
     made.pages += 1
 
 

@@ -21,8 +21,7 @@ from typing import Any
 
 from safetensors.torch import load_model, save_model
 
-from .. import cache
-from ..agent import imitate
+from .. import cache, loop
 from ..backbone import load_backbone
 from ..baselines import DPOHistory
 from ..errors import UserError
@@ -30,17 +29,15 @@ from ..experience import Trajectory, transitions_of
 from ..experience_model import ExperienceModel
 from ..experiments.store import Stages
 from ..grpo import IterationRecord, RLHistory
-from ..hindsight import relabel
 from ..language_model import LanguageModel
 from ..loop import PREPARATIONS, Preparation, Prepared
 from ..replay_buffer import ReplayBuffer
-from ..task_writer import task_samples
 from ..training import FitHistory
 from ..worlds import World, collect_log, make_world
 from . import sizes
 from .widgets import _seconds, progress
 
-VERSION = 2
+VERSION = 3
 """Part of every key: raise it when the package trains differently than before."""
 
 _WEIGHTS = "weights.safetensors"
@@ -132,17 +129,22 @@ def once(
     return Kept(stage.made, seconds, _history(stage.info["history"]))
 
 
-def prepared(world: str = "shop", seed: int = 0, size: str = "lesson", **changes: Any) -> Prepared:
+def prepared(
+    world: str = "shop", seed: int = 0, size: str = "lesson", whole: bool = False, **changes: Any
+) -> Prepared:
     """Step A of a world: what `loop.prepare` makes, found where it was made before.
 
     Args:
         world: `"shop"`, `"house"` or `"web"`.
         seed: Of the world, its log and all training.
         size: One of `sizes.SIZES`.
+        whole: Whether all of it is to be made or nothing. A lesson goes on with what a training
+            that was stopped had learned.
         changes: Fields of `loop.Preparation` that differ, such as `task_samples=400`.
 
     Raises:
         UserError: If there is no such world or size.
+        KeyboardInterrupt: If a training was stopped, and all is to be made.
     """
     home = make_world(world, seed=seed)
     recipe = preparation(world, seed, size, **changes)
@@ -151,9 +153,15 @@ def prepared(world: str = "shop", seed: int = 0, size: str = "lesson", **changes
     backbone = load_backbone(world)
     model = ExperienceModel(backbone.copy(), ReplayBuffer(transitions_of(log)), recipe.format)
     seconds = {"log": time.perf_counter() - clock}
-    seconds["experience model"] = learn_world(home, log, model, recipe).seconds
     agent = backbone.copy()
-    seconds["agent start"] = learn_start(log, agent, recipe).seconds
+    for name, learn in (
+        ("experience model", lambda: learn_world(home, log, model, recipe)),
+        ("agent start", lambda: learn_start(log, agent, recipe)),
+    ):
+        kept = learn()
+        if whole and kept.history.interrupted:
+            raise KeyboardInterrupt
+        seconds[name] = kept.seconds
     return Prepared(home, log, model, agent, seconds)
 
 
@@ -168,21 +176,12 @@ def learn_world(
         model: Trained in place.
         recipe: How long and how.
     """
-    transitions, samples, seed = transitions_of(log), recipe.task_samples, recipe.seed
-
-    def learn() -> FitHistory:
-        return model.fit(
-            transitions + relabel(world, transitions, recipe.hindsight, seed),
-            steps=recipe.model_steps,
-            learning_rate=recipe.model_rate,
-            easy=recipe.model_easy,
-            hidden=world.hidden,
-            seed=seed,
-            beside=task_samples(model.lm, log, samples, seed=seed) if samples else (),
-            progress=progress("experience model"),
-        )
-
-    return once("experience model", model.lm, model_key(log, recipe), learn)
+    return once(
+        name := "experience model",
+        model.lm,
+        model_key(log, recipe),
+        lambda: loop.learn_world(world, log, model, recipe, progress(name)),
+    )
 
 
 def learn_start(log: list[Trajectory], agent: LanguageModel, recipe: Preparation) -> Kept:
@@ -194,17 +193,10 @@ def learn_start(log: list[Trajectory], agent: LanguageModel, recipe: Preparation
         recipe: How long and how.
     """
     return once(
-        "agent start",
+        name := "agent start",
         agent,
         agent_key(log, recipe),
-        lambda: imitate(
-            agent,
-            log,
-            steps=recipe.agent_steps,
-            learning_rate=recipe.agent_rate,
-            seed=recipe.seed,
-            progress=progress("agent start"),
-        ),
+        lambda: loop.learn_start(log, agent, recipe, progress(name)),
     )
 
 
@@ -219,11 +211,8 @@ def preparation(world: str, seed: int, size: str, **changes: Any) -> Preparation
 
 def model_key(log: list[Trajectory], recipe: Preparation) -> dict[str, Any]:
     """The key under which `prepared` keeps an experience model."""
-    main = {"log": log, "steps": recipe.model_steps, "format": recipe.format, "seed": recipe.seed}
-    usual = Preparation()
-    names = ("model_rate", "model_easy", "hindsight", "task_samples")
-    new = {n: v for n in names if (v := getattr(recipe, n)) != getattr(usual, n)}
-    return {**main, **new}
+    names = ("model_steps", "model_rate", "model_easy", "hindsight", "task_samples", "format")
+    return {"log": log, "seed": recipe.seed, **{n: getattr(recipe, n) for n in names}}
 
 
 def agent_key(log: list[Trajectory], recipe: Preparation) -> dict[str, Any]:

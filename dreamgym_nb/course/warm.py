@@ -14,10 +14,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..errors import UserError
+from ..machine import SWITCHES, set_threads
 from . import sizes
 from .cage import Cage
-from .machine import set_threads
-from .setup import SWITCHES
 
 WORLDS = ("shop", "house", "web")
 
@@ -49,7 +48,7 @@ def warm(
     for number, name in enumerate(worlds, start=1):
         began = time.perf_counter()
         say(f"[{number} of {len(worlds)}] {name}")
-        ready = stock.prepared(name, seed, size)
+        ready = stock.prepared(name, seed, size, whole=True)
         took = time.perf_counter() - began
         say(f"[{number} of {len(worlds)}] {name}: {len(ready.log):,} episodes, {took:.0f} s")
     say("Warm. Lessons now find this instead of training it.")

@@ -67,11 +67,15 @@ def main(argv: Sequence[str]) -> int:
     if options.threads < 1 or (options.jobs is not None and options.jobs < 1):
         raise UserError("--jobs and --threads are whole numbers of at least 1.")
     check_executor(options.executor)
-    runs_nothing = options.list or set(options.tables) == {REPORT}
+    if REPORT in options.tables:
+        heard = ("list", "redo", "worlds", "methods", "seeds")
+        if len(options.tables) > 1 or any(getattr(options, name) for name in heard):
+            raise UserError("report writes what all records say: it takes --folder only.")
+    runs_nothing = options.list or options.tables == [REPORT]
     if runs_nothing and not options.folder.is_dir():
         raise UserError(f"There is no folder {options.folder}, so nothing is recorded in it.")
     records = Records(options.folder / "runs")
-    tables = [name for name in options.tables if name != REPORT]
+    tables = [] if options.tables == [REPORT] else options.tables
     for name in tables:
         if name not in (*TABLES, "all"):
             raise UserError(
@@ -83,6 +87,8 @@ def main(argv: Sequence[str]) -> int:
         if options.list:
             print(told(runs, overview(runs, METHODS, records)))
             return 0
+        if old := overview(runs, METHODS, records).outdated:
+            tell(_of_other_settings(len(old)))
         run_all(
             runs,
             METHODS,
@@ -135,11 +141,13 @@ def told(runs: Sequence[Run], known: Overview) -> str:
         lacking = " ".join(str(seed) for seed, mark in marks if mark == "–") or "none"
         lines.append(f"{world:6} {name:28} recorded: {there:12} missing: {lacking}")
     if known.outdated:
-        lines.append(
-            f"* {len(known.outdated)} recorded with other settings than now: --redo runs them anew."
-        )
+        lines.append(f"* {_of_other_settings(len(known.outdated))}")
     cost = f"about {known.minutes:.0f} minutes on one core" if known.minutes else "unknown"
     if known.unknown and known.minutes:
         cost += f", and {known.unknown} runs of which nothing is known"
     lines.append(f"{len(known.missing)} of {len(runs)} runs are missing; their cost: {cost}.")
     return "\n".join(lines)
+
+
+def _of_other_settings(n: int) -> str:
+    return f"{n} recorded with other settings than now: --redo runs them anew."

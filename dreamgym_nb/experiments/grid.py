@@ -35,6 +35,28 @@ METHODS = MappingProxyType(
 )
 """Every method and its name in tables, in the order in which they are run."""
 
+_LOOKS = ("look", "every")
+_DREAM, _SMALL = ("curriculum", *_LOOKS), ("small", "small_budget", *_LOOKS)
+READS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "start": (),
+        "sft": ("sft",),
+        "dpo": ("sft", "dpo"),
+        "transfer": ("grpo", *_DREAM, *_SMALL),
+        **{
+            f"{algorithm}_{name}": (algorithm, *parts)
+            for algorithm in ("grpo", "ppo")
+            for name, parts in {
+                "real": ("real_budget", *_LOOKS),
+                "dream": _DREAM,
+                "s2r": (*_DREAM, *_SMALL),
+                "real_small": _SMALL,
+            }.items()
+        },
+    }
+)
+"""The parts of `scale.Scale` that each method reads besides the preparation and the exam."""
+
 FULL = ""  # the variant that leaves everything as it is
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -120,11 +142,11 @@ class Run:
         Args:
             settings: by place (``"here"``, and ``"there"`` for a transfer), as in a record.
         """
-        own = {"transfer": "grpo"}.get(self.method, self.method.partition("_")[0])
+        parts = {"preparation", "exam", *READS[self.method]}
         read: dict[str, Any] = {}
         for place, plan in settings.items():
-            others = {"grpo", "ppo", "sft", "dpo"} - {own, plan.get("begin", "")}
-            scale = {name: part for name, part in plan["scale"].items() if name not in others}
+            mine = parts | {plan.get("begin", "")}
+            scale = {name: part for name, part in plan["scale"].items() if name in mine}
             read[place] = {**plan, "scale": scale}
         return read
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from dreamgym_nb.course.costs import load as load_costs
 from dreamgym_nb.experience import atomic_write
 from dreamgym_nb.experiments import claims, paper, tables, trust
 from dreamgym_nb.experiments.compare import Recorded, mean_text
@@ -45,7 +46,7 @@ def write_report(folder: Path = RESULTS) -> list[Path]:
 def step_costs(folder: Path) -> list[dict[str, Any]]:
     """What a real step costs, see `course.costs`; empty if that is not recorded."""
     path = folder / "step_costs.json"
-    return json.loads(path.read_text(encoding="utf-8"))["costs"] if path.is_file() else []
+    return [asdict(cost) for cost in load_costs(path)[0]] if path.is_file() else []
 
 
 def _facts(found: dict[Run, Record]) -> str:

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from dreamgym_nb.course.machine import available_cpus, available_memory, set_threads
-from dreamgym_nb.course.setup import SWITCHES
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experiments.grid import Run
 from dreamgym_nb.experiments.store import Record, Records, Stages, machine, plain
+from dreamgym_nb.machine import SWITCHES, available_cpus, available_memory, set_threads
 
 PROCESS_BYTES = 2 * 10**9  # what a run may take in memory
 EXECUTORS = ("local", "ray")
@@ -109,11 +109,12 @@ def execute(
         tell(f"[{run}, {minutes:.1f} min] {text}")
 
     say("begins")
+    where = machine(threads)  # its commit is of the code that runs, whatever comes meanwhile
     try:
         body = method.do(Context(run, Stages(stages, since), say))
         record = {
             "date": date.today().isoformat(),
-            "machine": machine(threads),
+            "machine": where,
             "settings": method.settings(run),
             **body,
             "minutes_this_run": (time.perf_counter() - start) / 60,
@@ -169,14 +170,23 @@ def run_all(
     since = time.time() if redo else 0.0
     calls = [(run, methods[run.method], stages, threads, since) for run in todo]
     done, failures = [], []
-    for number, end in enumerate(_in_parallel(calls, jobs, threads, executor), start=1):
-        if end.record is None:
-            failures.append(end.run)
-            say(f"{end.run} FAILED ({number} of {len(todo)}):\n{end.failure}")
-            continue
-        records.save(end.run, end.record)
-        done.append(end.run)
-        say(f"{end.run} recorded ({number} of {len(todo)}).")
+    records.folder.mkdir(parents=True, exist_ok=True)  # hours before the first record
+    try:
+        for number, end in enumerate(_in_parallel(calls, jobs, threads, executor), start=1):
+            if end.record is None:
+                failures.append(end.run)
+                say(f"{end.run} FAILED ({number} of {len(todo)}):\n{end.failure}")
+                continue
+            records.save(end.run, end.record)
+            done.append(end.run)
+            say(f"{end.run} recorded ({number} of {len(todo)}).")
+    except TerminatedWorkerError as e:
+        lost = [str(run) for run in todo if run not in done and run not in failures]
+        raise UserError(
+            "A process was killed from outside, most likely for want of memory; with it went what "
+            f"the others were at. Not recorded: {', '.join(lost)}. What is recorded stays, and so "
+            "do finished stages: run the same again, with fewer --jobs."
+        ) from e
     if failures:
         raise UserError(
             f"{len(failures)} of {len(todo)} runs failed: {', '.join(map(str, failures))}. What "

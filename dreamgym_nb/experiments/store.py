@@ -25,10 +25,10 @@ from typing import Any
 from filelock import FileLock
 
 from dreamgym_nb import cache
-from dreamgym_nb.course.machine import described
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import atomic_write
 from dreamgym_nb.experiments.grid import FULL, METHODS, VARIANTS, Run
+from dreamgym_nb.machine import described
 
 RUNS = Path(__file__).resolve().parents[2] / "results" / "runs"
 SCHEMA, VERSION = "dreamgym.run", 1
@@ -208,7 +208,6 @@ class Stages:
         with FileLock(self.folder / f".{place.name}.lock"):
             if found := self._usable(place):
                 return found
-            shutil.rmtree(place, ignore_errors=True)
             self._make(place, key, make)
             return replace(self._found(place), made=True)
 
@@ -236,13 +235,15 @@ class Stages:
         for left in self.folder.glob(f".{place.name}.draft*"):  # of a process that was killed
             shutil.rmtree(left)
         draft = Path(tempfile.mkdtemp(dir=self.folder, prefix=f".{place.name}.draft"))
+        code = commit()  # of the code that makes it, whatever comes meanwhile
         try:
             info = make(draft)
             now = {"date": date.today().isoformat(), "time": time.time()}
-            origin = {**now, "commit": commit()}
+            origin = {**now, "commit": code}
             told = json.dumps(plain({"key": key, "info": info, "origin": origin}), indent=1)
             atomic_write(draft / "info.json", told + "\n")
             draft.chmod(0o755)
+            shutil.rmtree(place, ignore_errors=True)  # an old one serves until now
             draft.rename(place)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)

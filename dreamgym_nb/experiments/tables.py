@@ -185,7 +185,7 @@ def _apart(recorded: Recorded, world: str, first: str, others: Sequence[str]) ->
     near = []
     for other in others:
         found = of_successes(difference, recorded, (world, method[first]), (world, method[other]))
-        if found is not None and found.low <= 0:
+        if found is None or found.low <= 0:
             near.append(other)
     if not near:
         return ""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamgym_nb import tabular, theory
-from dreamgym_nb.course.machine import described, set_threads
+from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Task, atomic_write, spread
 from dreamgym_nb.experience_model import ExperienceModel, Question
 from dreamgym_nb.experiments import stages
@@ -26,6 +26,7 @@ from dreamgym_nb.experiments.runner import Context, tell
 from dreamgym_nb.experiments.store import RUNS, Stages
 from dreamgym_nb.experiments.tables import markdown
 from dreamgym_nb.experiments.verdicts import FAILS, HOLDS, NOT_RUN, Verdict
+from dreamgym_nb.machine import described, set_threads
 from dreamgym_nb.theory import Array, Table, values
 from dreamgym_nb.worlds import World
 from dreamgym_nb.worlds.listing import BEHIND
@@ -178,9 +179,21 @@ def surveyed(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def read(folder: Path = RESULTS) -> dict[str, Any]:
-    """The record; empty if there is none."""
+    """The record; empty if there is none.
+
+    Raises:
+        UserError: it is damaged, or of another kind.
+    """
     path = folder / FILE
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as e:
+        raise UserError(f"{path} is damaged ({e}): restore or delete it.") from e
+    if not isinstance(told, dict) or told.get("schema") != SCHEMA:
+        raise UserError(f"{path} is no record of the bounds' trial with schema {SCHEMA!r}.")
+    return told
 
 
 def run(folder: Path = RESULTS, seeds: Sequence[int] = range(SEEDS["shop"])) -> dict[str, Any]:

@@ -218,9 +218,13 @@ def useful_log(recorded: Recorded, costs: Costs) -> Verdict:
         records = recorded.seeds("shop", "grpo_dream", variant)
         paid = [r["transitions"]["offline"] for r in records.values()]
         if paid and 2_000 <= sum(paid) / len(paid) <= 10_000:
-            after = recorded.values("shop", "grpo_dream", variant)
-            before = {seed: r["start"]["real"]["success"] for seed, r in records.items()}
-            told = judge(difference(after, before), 0.0, planned=SEEDS["shop"])
+            cell = ("shop", "grpo_dream", variant)
+            before = recorded.values(*cell, lambda r: r["start"]["real"]["success"])
+            errors = recorded.errors(*cell, lambda r: success_error(r["start"]["real"]))
+            noise = recorded.errors(*cell), errors
+            told = judge(
+                difference(recorded.values(*cell), before, noise), 0.0, planned=SEEDS["shop"]
+            )
             full = mean_text(recorded.values("shop", "grpo_dream").values())
             return told.but(f"{mean_text(paid, ',.0f')} transitions; full log {full}")
     return Verdict(NOT_RUN, "no log of 2,000 to 10,000 transitions is recorded")

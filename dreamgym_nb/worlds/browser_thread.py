@@ -18,7 +18,6 @@ import atexit
 import importlib.util
 import os
 import queue
-import shutil
 import sys
 import threading
 import uuid
@@ -30,54 +29,18 @@ from typing import Any, TypeVar
 import psutil
 
 from dreamgym_nb.errors import UserError
+from dreamgym_nb.machine import find_chromium
 
 T = TypeVar("T")
 
 CALL_SECONDS = 60.0  # how long a piece of work may take unless its caller says otherwise
 GRACE_SECONDS = 10.0  # how long the thread may take to notice that its browser is gone
 
-# The first is the same engine without a desktop's window: a third of the work, half the memory.
-BROWSERS = (
-    "chromium-headless-shell",
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "google-chrome-stable",
-)
-MAC_BROWSERS = (
-    "/Applications/Chromium.app/Contents/MacOS/Chromium",
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-)
 PACKAGES = ("playwright", "browsergym.core")
 
 
 class BrowserStopped(RuntimeError):
     """The browser hung or died during a piece of work; the next work starts a new one."""
-
-
-def find_chromium() -> str:
-    """The path of a Chromium or Chrome on this machine.
-
-    ``DREAMGYM_CHROMIUM`` comes first, then the usual names on the PATH.
-
-    Raises:
-        UserError: there is none.
-    """
-    named = os.environ.get("DREAMGYM_CHROMIUM")
-    if named:
-        found = shutil.which(named)
-        if found is None:
-            raise UserError(f"DREAMGYM_CHROMIUM is {named!r}, and that is no program that runs.")
-        return found
-    for name in (*BROWSERS, *MAC_BROWSERS):
-        found = shutil.which(name)
-        if found:
-            return found
-    raise UserError(
-        "A real browser is needed and none was found. Install Chromium (on Debian: apt install "
-        "chromium, or the lighter chromium-headless-shell), or set DREAMGYM_CHROMIUM to the path "
-        "of Chromium or Chrome."
-    )
 
 
 def require_browser() -> str:
@@ -290,7 +253,6 @@ __all__ = [
     "BrowserThread",
     "chromium_memory",
     "enter",
-    "find_chromium",
     "leave",
     "require_browser",
 ]

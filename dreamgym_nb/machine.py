@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+import shutil
 import sys
 from collections.abc import Iterator
 from importlib import metadata
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from ..errors import UserError
+from .errors import UserError
 
 # The models of this course are small (about a million parameters): their matrices do not feed
 # more threads than this. Set DREAMGYM_THREADS for larger models.
@@ -28,6 +29,31 @@ _THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
+)
+
+# Read by the libraries when they are imported, so they are set before that. A reader who wants
+# another value sets it in the environment: it is never overwritten.
+SWITCHES = {
+    "HF_HUB_OFFLINE": "1",  # the lessons download nothing; set 0 to load a model from the hub
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # transformers minds it too: one bar per loaded model
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",  # one bar per map() would bury the lesson's own bars
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TRL_EXPERIMENTAL_SILENCE": "1",  # rollout_func is marked experimental; the version is pinned
+    "TOKENIZERS_PARALLELISM": "false",  # its thread pool warns on each fork and fights with torch's
+}
+
+# The first is the same engine without a desktop's window: a third of the work, half the memory.
+BROWSERS = (
+    "chromium-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+)
+MAC_BROWSERS = (
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 )
 
 
@@ -177,3 +203,28 @@ def _read(path: Path) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
+
+
+def find_chromium() -> str:
+    """The path of a Chromium or Chrome on this machine.
+
+    ``DREAMGYM_CHROMIUM`` comes first, then the usual names on the PATH.
+
+    Raises:
+        UserError: there is none.
+    """
+    named = os.environ.get("DREAMGYM_CHROMIUM")
+    if named:
+        found = shutil.which(named)
+        if found is None:
+            raise UserError(f"DREAMGYM_CHROMIUM is {named!r}, and that is no program that runs.")
+        return found
+    for name in (*BROWSERS, *MAC_BROWSERS):
+        found = shutil.which(name)
+        if found:
+            return found
+    raise UserError(
+        "A real browser is needed and none was found. Install Chromium (on Debian: apt install "
+        "chromium, or the lighter chromium-headless-shell), or set DREAMGYM_CHROMIUM to the path "
+        "of Chromium or Chrome."
+    )

@@ -1,0 +1,105 @@
+"""What goes wrong in hours of runs is told, and costs no more than it must."""
+
+import os
+import signal
+
+import pytest
+from test_experiments import METHODS, RUNS, settings, toy
+
+from dreamgym_nb.errors import UserError
+from dreamgym_nb.experiments import grid, methods, scale, store
+from dreamgym_nb.experiments.grid import READS, Run
+from dreamgym_nb.experiments.runner import Method, run_all
+from dreamgym_nb.experiments.store import Records, Stages
+
+
+def killed(ctx):
+    """A run that the system kills, as it does for want of memory."""
+    if ctx.run == RUNS[1]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return toy(ctx)
+
+
+def test_a_killed_process_is_told_with_what_is_lacking(tmp_path):
+    records, mortal = Records(tmp_path / "runs"), {**METHODS, "start": Method(killed, settings)}
+    with pytest.raises(UserError, match=r"killed from outside.* shop start seed 1.*fewer --jobs"):
+        run_all(RUNS, mortal, records, jobs=2, stages=tmp_path / "stages", say=lambda text: None)
+    assert not records.has(RUNS[1])
+    done = run_all(RUNS, METHODS, records, jobs=1, stages=tmp_path / "stages", say=print)
+    assert RUNS[1] in done and all(map(records.has, RUNS)), "the same again does the rest"
+
+
+def test_a_record_names_the_code_that_ran_and_not_what_came_meanwhile(tmp_path, monkeypatch):
+    now = ["before"]
+    monkeypatch.setattr(store, "commit", lambda: now[0])
+
+    def meddled(ctx):
+        told = toy(ctx)
+        now[0] = "after"
+        return told
+
+    def make(folder):
+        now[0] = "much later"
+        return {}
+
+    records, run = Records(tmp_path / "runs"), Run("shop", "sft", 0)
+    run_all([run], {"sft": Method(meddled, settings)}, records, jobs=1, stages=tmp_path / "stages")
+    assert records.load(run)["machine"]["commit"] == "before"
+    stage = Stages(tmp_path / "others").stage("late", {}, make)
+    assert stage.origin["commit"] == "after"
+
+
+def test_a_stage_that_is_made_again_serves_until_the_new_one_is_there(tmp_path):
+    old = Stages(tmp_path).stage("a", {}, lambda folder: {"value": 1})
+
+    def stopped(folder):
+        assert (old.folder / "info.json").exists()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Stages(tmp_path, since=2e12).stage("a", {}, stopped)
+    assert Stages(tmp_path).stage("a", {}, stopped).info == {"value": 1}
+    new = Stages(tmp_path, since=1.0).stage("a", {"other": 1}, lambda folder: {"value": 2})
+    assert new.made
+
+
+def test_records_have_a_folder_before_the_first_run_takes_its_hour(tmp_path):
+    (tmp_path / "runs").touch()
+
+    def never(ctx):
+        raise AssertionError("it ran")
+
+    with pytest.raises(OSError):
+        run_all([RUNS[0]], {"start": Method(never, settings)}, Records(tmp_path / "runs"), jobs=1)
+
+
+# ---- which settings a record is of ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "changed", "outdated"),
+    [
+        ("dpo", {"sft": {"epochs": 9.0}}, True),
+        ("sft", {"dpo": {"epochs": 9.0}}, False),
+        ("start", {"real_budget": 9}, False),
+        ("grpo_dream", {"real_budget": 9, "small_budget": 9, "small": {}}, False),
+        ("grpo_dream", {"curriculum": None}, True),
+        ("grpo_real", {"real_budget": 9}, True),
+        ("grpo_real", {"curriculum": None, "ppo": None}, False),
+        ("ppo_s2r", {"small_budget": 9}, True),
+        ("ppo_s2r", {"grpo": None}, False),
+        ("grpo_real_small", {"small": {}}, True),
+        ("start", {"exam": (1, 1)}, True),
+    ],
+)
+def test_a_record_is_outdated_by_what_its_method_reads(method, changed, outdated):
+    run = Run("shop", method, 0)
+    old = methods.settings(run)
+    new = {"here": {**old["here"], "scale": {**old["here"]["scale"], **changed}}}
+    assert (run.read_by(old) != run.read_by(new)) == outdated
+
+
+def test_every_part_of_the_sizes_is_read_by_some_method_and_every_method_reads():
+    assert set(READS) == set(grid.METHODS) == set(methods.METHODS)
+    parts = {"preparation", "exam"}.union(*READS.values())
+    assert parts == {name for name in scale.Scale.__dataclass_fields__}
