@@ -247,6 +247,19 @@ def test_an_exam_of_few_episodes_leaves_a_comparison_open():
     assert verdict(both(100_000), "without task generation", "web").verdict == HOLDS
 
 
+@pytest.mark.parametrize(
+    ("after", "said"), [(0.95, HOLDS), (0.77, LEANS), (0.75, AGAINST), (0.4, FAILS)]
+)
+def test_acting_greedily_an_agent_may_be_no_better_though_it_succeeds_more_often(after, said):
+    records = seeds("shop", "grpo_dream", 0.7) | seeds("shop", "start", 0.3)
+    claim = "Acting greedily, the agent is better after GRPO, dream"
+    assert verdict(records, claim, "shop").verdict == NOT_RUN, "not examined, not judged"
+    for run, record in records.items():
+        greedy = 0.76 if run.method == "start" else after
+        record["exam"]["greedy"] = {"success": greedy, "episodes": 200}
+    assert verdict(records, claim, "shop").verdict == said
+
+
 @pytest.mark.parametrize(("after", "said"), [(0.8, HOLDS), (0.6, LEANS), (0.3, FAILS)])
 def test_what_the_real_steps_add_to_a_dream(after, said):
     records = seeds("shop", "grpo_dream", 0.595, noise=(0.0, 0.03, -0.03, 0.02, -0.02))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from dreamgym_nb.experiments import paper
 from dreamgym_nb.experiments.compare import Recorded
-from dreamgym_nb.experiments.grid import SEEDS, TABLES
+from dreamgym_nb.experiments.grid import METHODS, SEEDS, TABLES
 from dreamgym_nb.experiments.tables import DASH, label, markdown, measured
 from dreamgym_nb.experiments.verdicts import (
     AGAINST,
@@ -28,6 +28,7 @@ from dreamgym_nb.experiments.verdicts import (
     Verdict,
     adds_to_the_dream,
     at_least,
+    better_greedily,
     carries_over,
     cheaper_than_chromium,
     does_not_carry_over,
@@ -78,6 +79,16 @@ def claims() -> Iterator[Claim]:
     for algorithm in ("grpo", "ppo"):
         yield from _of_the_dream(algorithm)
         yield from _of_s2r(algorithm)
+    for method in ("grpo_real", "grpo_dream", "ppo_real", "ppo_dream"):
+        for world in SEEDS:
+            yield Claim(
+                f"Acting greedily, the agent is better after {METHODS[method]} than at its start",
+                "success with the likeliest action each time, after − before > 0; added when the "
+                "records were known",
+                world,
+                better_greedily(world, method),
+                reading=True,
+            )
     yield from _of_parts()
     yield Claim(
         "The experience model is useful with 2K to 10K offline transitions",

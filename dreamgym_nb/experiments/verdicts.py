@@ -30,6 +30,7 @@ from dreamgym_nb.experiments.tables import (
     CHROMIUM,
     TEXT,
     WHOLE_DREAM,
+    greedy_success,
     per_transition,
     real_step,
     visit,
@@ -208,6 +209,21 @@ def adds_to_the_dream(world: str, algorithm: str) -> Test:
         s2r, dream = (world, f"{algorithm}_s2r"), (world, f"{algorithm}_dream")
         found = of_successes(difference, recorded, s2r, dream)
         return judge(found, 0.0, planned=SEEDS[world])
+
+    return test
+
+
+def better_greedily(world: str, method: str) -> Test:
+    """With the likeliest action each time, too, the agent is better after a method than before."""
+
+    def test(recorded: Recorded, costs: Costs) -> Verdict:
+        cells = (world, method, ""), (world, "start", "")
+        after, before = (recorded.values(*cell, greedy_success) for cell in cells)
+        noise = [
+            recorded.errors(*cell, lambda r: success_error(r["exam"].get("greedy", {})))
+            for cell in cells
+        ]
+        return judge(difference(after, before, (noise[0], noise[1])), 0.0, planned=SEEDS[world])
 
     return test
 
