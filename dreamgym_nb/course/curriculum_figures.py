@@ -186,7 +186,8 @@ def draw_teaching(records: Sequence[Record]) -> Drawn:
     success = np.array([[h["success"] for h in record["history"]] for record in records])
     fig, [ax] = _axes(1, 6, 3)
     curve_with_interval(ax, np.arange(1, shares.shape[1] + 1), shares, "uniform tasks", 0)
-    ax.set(xlabel="iteration in the dream", ylabel="groups that teach", ylim=(0, 1.05))
+    ax.set(xlabel="iteration in the dream", ylabel="groups that teach")
+    ax.set_ylim(0, max(1.05, ax.get_ylim()[1]))  # an interval of a mean knows of no bound
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend(loc="lower left")
     rows = [

@@ -32,7 +32,7 @@ _PARTS = {
     "offline log": _Part(0.95, 3.62, 1.62, "some real experience"),
     "replay buffer": _Part(0.95, 2.05, 1.62, "remembers, grows"),
     "experience model": _Part(3.42, 2.05, 1.72, "reasons, then imagines"),
-    "task generator": _Part(5.97, 3.62, 1.62, "varies the hard tasks"),
+    "task generator": _Part(5.97, 3.62, 1.62, "varies what teaches"),
     "dream": _Part(5.97, 2.05, 1.62, "a world made of text"),
     "policy (RL)": _Part(8.5, 2.05, 1.72, "acts and learns"),
     "real world (S2R)": _Part(8.5, 0.48, 1.72, "the test, a few steps"),

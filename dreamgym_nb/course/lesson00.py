@@ -124,7 +124,7 @@ FIRST_DIFFERENCE = Exercise(
             "finds the last one",
             _last_difference,
             "After the first difference the two are in different places, so of course they go on "
-            "to differ. Only the first one is the dream's mistake.",
+            "to differ. The first one is the dream's mistake; later ones may follow from it.",
         ),
         Wrong(
             "ends with the dream",

@@ -71,6 +71,10 @@ def _reads_line_by_line(text: str) -> Dream | None:
     return said.get("Reasoning", "").strip(), said["Next"], float(reward), done == "yes"
 
 
+def _demands_the_end_mark(text: str) -> Dream | None:
+    return parse_dream(text) if text.endswith(EOS) else None
+
+
 def _takes_a_blank_page(text: str) -> Dream | None:
     reasoning, page, reward, done = _split(text)
     if page and reward in ("0", "1") and done in ("yes", "no"):
@@ -91,6 +95,7 @@ def _dreams() -> list[tuple[str]]:
         _dream("search page", "0", "no"),
         _dream("you bought b7", "1", "yes", "wanted rug got rug yes"),
         _dream(_ITEM, "0", "no", "the page offers b7 b9\nb7 is there"),
+        _dream(_ITEM, "0", "no").removesuffix(EOS),
         f"{REASONING} the shop lists",
         f"{NEXT} page 1 of 2{REWARD} 0",
         f"{NEXT} page 1 of 2",
@@ -139,6 +144,12 @@ PARSE = Exercise(
             _takes_a_blank_page,
             "A page of blanks shows nothing, so it counts as empty: `strip()` it before you ask "
             "whether anything is left.",
+        ),
+        Wrong(
+            "demands the end mark",
+            _demands_the_end_mark,
+            "The end mark is no part of the answer: decoding may leave it out. All four parts are "
+            "there, so the text can be read.",
         ),
         Wrong(
             "believes what the page says",

@@ -246,20 +246,21 @@ GROUP_ADVANTAGES = Exercise(
 
 GUESS = Prediction(
     name="guess",
-    title="predict: what does an update do where every try failed?",
-    options=("down", "up", "nothing"),
-    solution="nothing",
+    title="predict: which success moves the policy more, a rare one or one of many?",
+    options=("one of four", "three of four", "equal"),
+    solution="one of four",
     wrong=(
         Wrong(
-            "failure is punished",
-            "down",
-            "A try is compared with its group, not with 0. Where all failed, none was worse than "
-            "the others, so there is nothing to move away from.",
+            "more successes, more push",
+            "three of four",
+            "A try is compared with its group. Where most succeed, one more success is hardly "
+            "better than the mean, and moves little.",
         ),
         Wrong(
-            "trying is rewarded",
-            "up",
-            "Only a try that beats its group gets likelier, and here none does.",
+            "a success is a success",
+            "equal",
+            "The reward is the same, the advantage is not: what counts is how far a try lies above "
+            "its group, in deviations.",
         ),
     ),
 )

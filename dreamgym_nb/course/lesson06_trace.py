@@ -6,6 +6,7 @@ It is what cures a dream of its lies, so it has a module of its own, with the wr
 from __future__ import annotations
 
 import math
+import re
 
 from ..worlds.base import WANTED
 from .exercises import Exercise, Wrong
@@ -97,6 +98,19 @@ def _every_price_is_one(line: str, page: str) -> bool:
     return line_holds(line, page)
 
 
+def _at_word_borders(line: str, page: str) -> bool:
+    if line.endswith(" is there"):
+        thing = re.escape(line.removesuffix(" is there"))
+        return re.search(rf"\b{thing}\b", " ".join(page.split())) is not None
+    return line_holds(line, page)
+
+
+def _words_in_any_order(line: str, page: str) -> bool:
+    if line.endswith(" is there"):
+        return set(line.removesuffix(" is there").split()) <= set(page.split())
+    return line_holds(line, page)
+
+
 _PAGE = "item b12 sporty bamboo bag $80\ncolor: red green\nback to search | < prev | buy now"
 
 LINE_HOLDS = Exercise(
@@ -114,6 +128,9 @@ LINE_HOLDS = Exercise(
         ("wanted at most $100 got $80 yes", _PAGE),
         ("wanted at most $65 got nothing no", _PAGE),
         ("buy now is there", _PAGE),
+        ("now buy is there", _PAGE),
+        ("< prev is there", _PAGE),
+        ("next > is there", "page 1 of 2\nb12 bag $80\nback to search | next >"),
         ("blue is there", _PAGE),
         ("b1 is there", _PAGE),
         ("green is there", _PAGE),
@@ -159,6 +176,17 @@ LINE_HOLDS = Exercise(
             _one_word_at_a_time,
             "Some things have two words, such as *buy now*; in a list of single words they are "
             "never found. Look for the words in a row.",
+        ),
+        Wrong(
+            "words in any order",
+            _words_in_any_order,
+            "*buy now* is a link, *now buy* is none: the words must stand in a row.",
+        ),
+        Wrong(
+            "at word borders",
+            _at_word_borders,
+            "`\\b` is a border between a letter and none, and *next >* ends in a sign: it is "
+            "there, and is never found. Blanks before and behind do for both.",
         ),
         Wrong(
             "within a line",

@@ -164,8 +164,14 @@ def break_even(
     scratch_steps: int, scratch_seconds: float, warm_steps: int, warm_seconds: float
 ) -> float:
     """The reference: where the two lines ``seconds + steps × price`` cross."""
-    saved = scratch_steps - warm_steps
-    return max(0.0, (warm_seconds - scratch_seconds) / saved) if saved > 0 else math.inf
+    saved, dearer = scratch_steps - warm_steps, warm_seconds - scratch_seconds
+    if saved > 0:
+        return max(0.0, dearer / saved)
+    return 0.0 if saved == 0 and dearer < 0 else math.inf
+
+
+def _equal_steps_never(steps: int, seconds: float, warm_steps: int, warm: float) -> float:
+    return break_even(steps, seconds, warm_steps, warm) if steps > warm_steps else math.inf
 
 
 def _warm_takes_no_steps(steps: int, seconds: float, warm_steps: int, warm: float) -> float:
@@ -192,7 +198,9 @@ def _below_zero(steps: int, seconds: float, warm_steps: int, warm: float) -> flo
 
 def _negative_is_never(steps: int, seconds: float, warm_steps: int, warm: float) -> float:
     saved = steps - warm_steps
-    price = (warm - seconds) / saved if saved else math.inf
+    if saved == 0:
+        return break_even(steps, seconds, warm_steps, warm)
+    price = (warm - seconds) / saved
     return price if price > 0 else math.inf
 
 
@@ -206,6 +214,7 @@ BREAK_EVEN = Exercise(
         (100, 60.0, 20, 50.0),
         (100, 10.0, 120, 50.0),
         (100, 10.0, 100, 50.0),
+        (100, 60.0, 100, 50.0),
     ],
     describe=lambda steps, seconds, warm_steps, warm: (
         f"from scratch {steps} real steps and {seconds:g} s; with a dream {warm_steps} and "
@@ -248,6 +257,12 @@ BREAK_EVEN = Exercise(
             "A quotient below 0 has two meanings. Fewer real steps and less computing: the dream "
             "pays at any price (0). More of both: at none (inf). Ask first whether steps are "
             "saved.",
+        ),
+        Wrong(
+            "as many steps never pay",
+            _equal_steps_never,
+            "Where both take as many real steps, their price does not matter: what computes less "
+            "is cheaper at any price (0).",
         ),
     ),
 )

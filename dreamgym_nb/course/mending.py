@@ -101,7 +101,9 @@ def picture(real: Tabulated, dream: Dreamed, policies: Mapping[str, Array]) -> F
         ax.set(title=f"begins with {name}", xlabel="entries checked")
     axes[0][0].set_ylim(bottom=0)  # once all lines are drawn: the panels share it
     axes[0][0].set_ylabel("gap that is left")
-    axes[0][-1].legend()
+    fig.legend(
+        *axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=len(RULES)
+    )
     return fig
 
 
