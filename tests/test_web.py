@@ -201,6 +201,12 @@ def test_one_site_alone_is_a_world_of_its_own():
     assert sum(known.get(t.instruction) == t.goal for t in everything(world)) > 300
 
 
+def test_one_name_is_a_choice_of_one_site():
+    assert [site.name for site in Web(0, sites="forum").start.sites] == ["forum"]
+    with pytest.raises(UserError, match=r"not \['garden'\]"):
+        Web(0, sites="garden")
+
+
 def test_wrong_names_get_a_sentence(web):
     with pytest.raises(UserError, match=r"no task 'train/99999'; an id looks like 'train/0000'"):
         web.reset(options={"task": "train/99999"})

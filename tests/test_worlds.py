@@ -157,5 +157,7 @@ def test_a_log_of_nothing_gets_a_sentence():
 
 
 def test_a_world_of_another_name_is_a_sentence():
+    with pytest.raises(UserError, match="at least 0, not -1"):
+        make_world("shop", seed=-1)
     with pytest.raises(UserError, match="There is no world 'moon'"):
         make_world("moon")

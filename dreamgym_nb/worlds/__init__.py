@@ -27,8 +27,10 @@ def make_world(name: str, **options: Any) -> World:
         options: passed to the world, such as ``seed``.
 
     Raises:
-        UserError: there is no such world.
+        UserError: there is no such world, or a seed below 0.
     """
+    if isinstance(seed := options.get("seed", 0), int) and seed < 0:
+        raise UserError(f"A seed is a whole number of at least 0, not {seed}.")
     if name == "webshop":
         from dreamgym_nb.worlds.webshop import load_shop
 

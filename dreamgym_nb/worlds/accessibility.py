@@ -23,7 +23,7 @@ from typing import Any
 
 from dreamgym_nb.worlds.pages import TEXT, Item, Page
 
-# Accessibility roles that are one line of a page (LINES in text_browser.py).
+# Accessibility roles that are one line of a page (LINES in documents.py).
 LINE_ROLES = frozenset("heading paragraph row LayoutTableRow listitem navigation".split())
 SAID_ROLES = {"status": "said", "alert": "wrong"}
 NODE_ROLES = frozenset(("link", "button", "textbox"))

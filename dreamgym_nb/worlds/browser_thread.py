@@ -236,22 +236,9 @@ def _at_exit() -> None:
         thread.close()
 
 
-def chromium_memory(thread: BrowserThread) -> float:
-    """Memory of the driver and the browser's processes in MB (shared pages counted once)."""
-    total = 0
-    for process in thread.processes():
-        try:
-            info = process.memory_full_info()
-        except psutil.Error:
-            continue
-        total += getattr(info, "pss", info.rss)
-    return total / 2**20
-
-
 __all__ = [
     "BrowserStopped",
     "BrowserThread",
-    "chromium_memory",
     "enter",
     "leave",
     "require_browser",

@@ -1,7 +1,7 @@
 """What a shop sells: products, the generated catalogue, search and the reward rule.
 
-The shop engine (shop.py) knows only this module's `Product` and `Goal`
-fields, so that another source of products, such as WebShop's own file, can
+The shop engine (shop.py) knows only this module's `Product` and the fields of
+a task's goal, so that another source of products, such as WebShop's own file, can
 take the place of the generated one without touching pages or rewards.
 """
 
@@ -26,6 +26,9 @@ OPTIONS = {
     "size": ("small", "medium", "large", "giant"),
 }
 PRICES = tuple(range(10, 100, 5))
+
+
+PER_KIND = 12  # products of each noun in a generated catalogue
 
 
 @dataclass(frozen=True)
@@ -66,18 +69,18 @@ class Product:
         return f"{self.id} {' '.join(self.title.split())} {self.price_tag}"
 
 
-def generate_products(seed: int, per_kind: int = 12) -> list[Product]:
-    """A seeded catalogue: `per_kind` products for each of the eight nouns.
+def generate_products(seed: int) -> list[Product]:
+    """A seeded catalogue: `PER_KIND` products for each of the eight nouns.
 
     Ids are given in random order over the whole catalogue, so that an id
     tells nothing about its product.
     """
     rng = np.random.default_rng([seed, 1])
-    ids = [f"b{i}" for i in rng.permutation(np.arange(10, 10 + per_kind * len(NOUNS)))]
+    ids = [f"b{i}" for i in rng.permutation(np.arange(10, 10 + PER_KIND * len(NOUNS)))]
     products = []
     for noun in NOUNS:
         pairs = list(itertools.product(STYLES, MATERIALS))
-        for p in rng.choice(len(pairs), size=per_kind, replace=per_kind > len(pairs)):
+        for p in rng.choice(len(pairs), size=PER_KIND, replace=False):
             style, material = pairs[p]
             options = {}
             for (name, values), n in zip(OPTIONS.items(), (3, 2), strict=True):

@@ -36,7 +36,7 @@ from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Task
 from dreamgym_nb.worlds import webshop_pages as pages
 from dreamgym_nb.worlds import webshop_reward as rule
-from dreamgym_nb.worlds.base import PRINTABLE
+from dreamgym_nb.worlds.base import PRINTABLE, SPLITS
 from dreamgym_nb.worlds.catalogue import Verdict
 from dreamgym_nb.worlds.listing import read_chosen
 from dreamgym_nb.worlds.shop import BACK, NEXT, PREV, Shop
@@ -133,6 +133,8 @@ class WebShop(Shop):
 
     def tasks(self, split: str) -> Sequence[Task]:
         """The tasks of ``"train"``, ``"test"`` or ``"validation"``."""
+        if split not in (*SPLITS, "validation"):
+            raise UserError(f"There is no split {split!r}; the splits are {SPLITS}, validation.")
         return self._validation if split == "validation" else super().tasks(split)
 
     def task_by_id(self, id: str) -> Task:

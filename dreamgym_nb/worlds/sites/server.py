@@ -90,6 +90,7 @@ def make_state(seed: int = 0, sites: Sequence[str] = tuple(SITES)) -> SiteState:
     Raises:
         UserError: no site, or one that does not exist.
     """
+    sites = (sites,) if isinstance(sites, str) else sites  # one name is a choice of one
     unknown = [name for name in sites if name not in SITES]
     if unknown or not sites:
         raise UserError(f"Name at least one of the sites {list(SITES)}, not {list(sites)}.")
