@@ -7,7 +7,8 @@ import pytest
 from test_experiments import METHODS, RUNS, settings, toy
 
 from dreamgym_nb.errors import UserError
-from dreamgym_nb.experiments import grid, methods, scale, store
+from dreamgym_nb.experiments import grid, methods, scale, store, tables
+from dreamgym_nb.experiments.compare import Recorded
 from dreamgym_nb.experiments.grid import READS, Run
 from dreamgym_nb.experiments.runner import Method, run_all
 from dreamgym_nb.experiments.store import Records, Stages
@@ -103,3 +104,24 @@ def test_every_part_of_the_sizes_is_read_by_some_method_and_every_method_reads()
     assert set(READS) == set(grid.METHODS) == set(methods.METHODS)
     parts = {"preparation", "exam"}.union(*READS.values())
     assert parts == {name for name in scale.Scale.__dataclass_fields__}
+
+
+# ---- a benchmark's own data ---------------------------------------------------------------------
+
+
+def test_a_benchmarks_table_is_asked_for_by_name_and_shown_beside_the_papers_row():
+    assert not any(run.world in grid.BROUGHT for run in grid.select(["all"]))
+    runs = grid.select(["alfworld"], methods=["start", "grpo_dream"])
+    assert [run.world for run in runs] == ["alfworld"] * 6
+    record = {
+        **{"exam": {"real": {"success": 0.25}}, "transitions": {"offline": 9}, "seconds": {}},
+        "settings": {},
+    }
+    found = tables.table_1(Recorded({runs[-1]: record}), "alfworld", "alfworld")
+    assert "| GRPO, dream | 0.25 |" in found and "62.1 / 66.3 / 71.0" in found
+
+
+def test_all_sizes_are_of_worlds_that_there_are():
+    assert set(scale.SCALES) == {*grid.SEEDS, *grid.BROUGHT}
+    assert all(kind in grid.SEEDS for kind in scale.KIN.values())
+    assert scale.resolve(Run("alfworld", "grpo_dream", 2)).scale.grpo.seed == 2

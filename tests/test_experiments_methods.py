@@ -332,6 +332,6 @@ def test_what_a_run_reads_of_its_settings():
         told = Run("shop", method, 0).read_by({"here": {"scale": parts, **plan}})
         return set(told["here"]["scale"]) - {"exam"}
 
-    assert read("start") == set() and read("sft") == {"sft"} and read("dpo") == {"dpo"}
+    assert read("start") == set() and read("sft") == {"sft"} and read("dpo") == {"sft", "dpo"}
     assert read("grpo_real_small") == read("transfer") == {"grpo"}
     assert read("ppo_dream") == {"ppo"} and read("grpo_dream", begin="sft") == {"grpo", "sft"}

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dreamgym_nb.errors import UserError
+from dreamgym_nb.experiments.grid import BROUGHT, SEEDS, TABLES, Run, select
 from dreamgym_nb.experiments.grid import METHODS as NAMES
-from dreamgym_nb.experiments.grid import SEEDS, TABLES, Run, select
 from dreamgym_nb.experiments.methods import METHODS
 from dreamgym_nb.experiments.report import RESULTS, write_report
 from dreamgym_nb.experiments.runner import (
@@ -41,9 +41,10 @@ def parser() -> argparse.ArgumentParser:
         "tables",
         nargs="+",
         metavar="TABLE",
-        help=f"{', '.join(TABLES)}, all; or {REPORT}: only write what the records say",
+        help=f"{', '.join(TABLES)}; all: those of generated worlds; or {REPORT}: only write what "
+        "the records say",
     )
-    made.add_argument("--worlds", default="", help=f"some of {','.join(SEEDS)} (all)")
+    made.add_argument("--worlds", default="", help=f"some of {','.join((*SEEDS, *BROUGHT))} (all)")
     made.add_argument(
         "--methods",
         default="",

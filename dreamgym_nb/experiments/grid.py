@@ -17,6 +17,10 @@ from dreamgym_nb.errors import UserError
 SEEDS = {"shop": 5, "house": 3, "web": 3}
 """How many seeds a world gets; the seed chooses the world too."""
 
+BROUGHT = {"alfworld": 3}
+"""The same for a benchmark's own data, which a user brings; they are what they are, so the seed
+chooses only the log, the training and the rollouts."""
+
 METHODS = MappingProxyType(
     {
         "start": "start (short imitation)",
@@ -169,6 +173,11 @@ class Table:
     axis: str = ""
     points: tuple[float, ...] = ()
 
+    @property
+    def brought(self) -> bool:
+        """Whether its worlds are a benchmark's own data."""
+        return any(world in BROUGHT for world in self.worlds)
+
     def runs(self, worlds: Sequence[str] = (), methods: Sequence[str] = ()) -> Iterator[Run]:
         """Its runs, row by row, so that what later rows build on is there when they begin.
 
@@ -178,7 +187,7 @@ class Table:
         """
         for method, variant in self.rows:
             for world in self.worlds:
-                for seed in range(SEEDS[world]):
+                for seed in range({**SEEDS, **BROUGHT}[world]):
                     run = Run(world, method, seed, variant)
                     wanted = not methods or method in methods or run.name in methods
                     if wanted and (not worlds or world in worlds):
@@ -251,6 +260,15 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             "Trained in one world's dream, tested in another",
             (("transfer", "from_shop"), ("transfer", "from_house"), ("transfer", "from_web")),
         ),
+        "alfworld": Table(
+            "ALFWorld's own games",
+            tuple(
+                (method, FULL)
+                for method in ("start", "sft", "dpo", "grpo_real", "grpo_dream", "grpo_s2r")
+            )
+            + (("grpo_real_small", FULL),),
+            ("alfworld",),
+        ),
     }
 )
 """The tables and sweeps; ``dreamgym results NAME`` runs one."""
@@ -265,7 +283,7 @@ def select(
     """The runs of some tables, each once, in the order in which they are best run.
 
     Args:
-        names: of tables; ``"all"`` stands for all of them.
+        names: of tables; ``"all"`` stands for all of generated worlds.
         worlds: only these; all when empty.
         methods: only these, or methods with their variant (`Run.name`); all when empty.
         seeds: these instead of those in `SEEDS`.
@@ -273,11 +291,12 @@ def select(
     Raises:
         UserError: an unknown name, or nothing is left.
     """
-    names = list(TABLES) if "all" in names else list(names)
+    every = [name for name, table in TABLES.items() if not table.brought]
+    names = every if "all" in names else list(names)
     variants = (run.name for name in names if name in TABLES for run in TABLES[name].runs())
     for kind, given, known in (
         ("table", names, (*TABLES, "all")),
-        ("world", worlds, SEEDS),
+        ("world", worlds, {**SEEDS, **BROUGHT}),
         ("method", methods, dict.fromkeys((*METHODS, *variants))),
     ):
         for name in given:

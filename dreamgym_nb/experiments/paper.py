@@ -11,8 +11,10 @@ from types import MappingProxyType
 
 SOURCE = "arXiv 2511.03773, Tables 1 and 2"
 AGENTS = ("Llama-3.2-3B", "Llama-3.1-8B", "Qwen-2.5-7B")
-BENCHMARKS = MappingProxyType({"shop": "WebShop", "house": "ALFWorld", "web": "WebArena-Lite"})
-"""What each of our worlds stands for."""
+BENCHMARKS = MappingProxyType(
+    {"shop": "WebShop", "house": "ALFWorld", "web": "WebArena-Lite", "alfworld": "ALFWorld"}
+)
+"""What each of our worlds stands for, or is."""
 
 Three = tuple[float, float, float]
 

@@ -110,6 +110,21 @@ SCALES = {
         sft={"epochs": 2.0},
         dpo={"epochs": 0.75},
     ),
+    # Of 3,553 games in 108 rooms the log begins some 1,200; an episode has up to 50 steps.
+    "alfworld": Scale(
+        preparation=dataclasses.replace(
+            _prepared("house"), log_episodes=1500, model_steps=700, agent_steps=60
+        ),
+        grpo=GRPOSettings(iterations=12, groups=8, minibatches=2, microbatch=8),
+        ppo=PPOSettings(iterations=12, groups=8, microbatch=8),
+        small={"groups": 4},
+        real_budget=36_000,
+        small_budget=3_200,
+        exam=(140, 1),
+        look=70,
+        sft={"epochs": 1.0},
+        dpo={"epochs": 0.3},
+    ),
 }
 """What the recorded runs use; the numbers are what two processor cores can do in some nights."""
 

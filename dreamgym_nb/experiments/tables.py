@@ -18,6 +18,7 @@ from dreamgym_nb.experiments.compare import (
     success,
 )
 from dreamgym_nb.experiments.grid import METHODS, SEEDS, TABLES, VARIANTS
+from dreamgym_nb.experiments.scale import KIN
 from dreamgym_nb.experiments.store import Record
 
 DASH, NOTHING = "–", "n/a"  # not run; run, but there was nothing to count
@@ -107,20 +108,26 @@ FIDELITY = {
 # ---- the tables -----------------------------------------------------------------------------
 
 
-def table_1(recorded: Recorded, world: str) -> str:
-    """Methods in one world as far as they are run, with what they cost and the paper's row."""
+def table_1(recorded: Recorded, world: str, name: str = "table1") -> str:
+    """Methods in one world as far as they are run, with what they cost and the paper's row.
+
+    Args:
+        recorded: all records.
+        world: which.
+        name: of the table that says which methods.
+    """
     benchmark = paper.BENCHMARKS[world]
     head = ["method", "success", "greedy", "seeds", "offline real", "real in RL", "dreamed"]
     head += ["minutes", f"paper: {benchmark}, %", "paper: real"]
     rows = []
-    for method, _ in TABLES["table1"].rows:
+    for method, _ in TABLES[name].rows:
         if not recorded.seeds(world, method):
             continue
 
         def mean(measure: Measure, form: str, method: str = method) -> str:
             return mean_text(recorded.values(world, method, measure=measure).values(), form)
 
-        published = paper.TABLE_1.get(method, {}).get(world)
+        published = paper.TABLE_1.get(method, {}).get(KIN.get(world, world))
         real = paper.REAL_TRANSITIONS.get(method)
         rows.append(
             [
@@ -192,10 +199,10 @@ def _apart(recorded: Recorded, world: str, first: str, others: Sequence[str]) ->
     return f", not told apart from {near[0] if len(near) == 1 else f'{len(near)} others'}"
 
 
-def beliefs(recorded: Recorded) -> str:
+def beliefs(recorded: Recorded, worlds: Sequence[str] = tuple(SEEDS)) -> str:
     """The dream against reality, by world: what it gets wrong, and what it believes of agents."""
     rows = []
-    for world in SEEDS:
+    for world in worlds:
         if not recorded.seeds(world, "grpo_dream"):
             continue
         cells = [world]
