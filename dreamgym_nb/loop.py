@@ -4,23 +4,20 @@
 on it.  `dream_rl` is step B: RL on dreamed rollouts while the buffer grows and the
 curriculum writes tasks.  `real_rl` is the same RL in the real world: the baseline
 from the agent's start, and step C, sim-to-real (S2R), after the dream.
-`evaluate` asks the real world, and only counts; nothing is learned from it.
+`evaluation.evaluate` asks the real world, and only counts; nothing is learned from it.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
-
-import torch
+from dataclasses import dataclass, field
 
 from dreamgym_nb.agent import imitate
 from dreamgym_nb.backbone import load_backbone
 from dreamgym_nb.curriculum import Curriculum
 from dreamgym_nb.dream import DreamWorld, begun_in, start_from
-from dreamgym_nb.errors import UserError
+from dreamgym_nb.evaluation import Evaluation, evaluate, summarise
 from dreamgym_nb.experience import Task, Trajectory, Transition, transitions_of
 from dreamgym_nb.experience_model import UNREADABLE, ExperienceModel
 from dreamgym_nb.grpo import (
@@ -33,12 +30,11 @@ from dreamgym_nb.grpo import (
     uniform_tasks,
 )
 from dreamgym_nb.hindsight import relabel
-from dreamgym_nb.intervals import wilson
 from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.ppo import PPOSettings, train_ppo
 from dreamgym_nb.prompts import Format
 from dreamgym_nb.replay_buffer import ReplayBuffer
-from dreamgym_nb.rollout import Episode, rollout
+from dreamgym_nb.rollout import Episode
 from dreamgym_nb.seeds import generator_for
 from dreamgym_nb.task_writer import begin_as_seed, task_samples
 from dreamgym_nb.training import FitHistory
@@ -346,70 +342,17 @@ def real_rl(
     )
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Success on a set of tasks, sampled actions.
-
-    Attributes:
-        success: share of episodes that succeeded.
-        low, high: 95% Wilson interval for that share; it takes all episodes as independent,
-            so with repeats it is about these tasks, not about tasks at large.
-        episodes: number of episodes.
-        turns: mean length.
-        failed_actions: share of actions that failed.
-        transitions: steps taken for this evaluation.
-    """
-
-    success: float
-    low: float
-    high: float
-    episodes: int
-    turns: float
-    failed_actions: float
-    transitions: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for a record."""
-        return asdict(self)
-
-
-def evaluate(
-    agent: LanguageModel,
-    make_worlds: Callable[[int], VectorWorld],
-    tasks: Sequence[Task],
-    *,
-    repeats: int = 1,
-    seed: int = 12345,
-    temperature: float = 1.0,
-) -> Evaluation:
-    """Let the agent act on `tasks`, `repeats` times each, and count successes.
-
-    Raises:
-        UserError: there is no task, or no repeat.
-    """
-    if not tasks or repeats < 1:
-        raise UserError("There is nothing to evaluate: give at least one task and one repeat.")
-    episodes = rollout(
-        agent,
-        make_worlds,
-        [task for task in tasks for _ in range(repeats)],
-        temperature=temperature,
-        generator=torch.Generator(device=agent.device).manual_seed(seed),
-    )
-    return summarise([e.trajectory for e in episodes])
-
-
-def summarise(trajectories: Sequence[Trajectory]) -> Evaluation:
-    """Success rate, interval and costs of some episodes."""
-    n, wins = len(trajectories), sum(t.success for t in trajectories)
-    steps = transitions_of(trajectories)
-    low, high = wilson(wins, n)
-    return Evaluation(
-        success=wins / n,
-        low=low,
-        high=high,
-        episodes=n,
-        turns=len(steps) / n,
-        failed_actions=sum(t.failed for t in steps) / len(steps),
-        transitions=len(steps),
-    )
+__all__ = [
+    "PREPARATIONS",
+    "Evaluation",
+    "Preparation",
+    "Prepared",
+    "dream_rl",
+    "evaluate",
+    "learn_start",
+    "learn_world",
+    "prepare",
+    "real_rl",
+    "summarise",
+    "train_rl",
+]

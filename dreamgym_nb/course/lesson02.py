@@ -136,8 +136,7 @@ PARSE = Exercise(
         Wrong(
             "reads line by line",
             _reads_line_by_line,
-            "A trace and a page have many lines, and only the first of each begins with a marker. "
-            "Cut the text at the markers, not at every line.",
+            "Only the first line of a trace or page begins with a marker: cut the text there.",
         ),
         Wrong(
             "takes a blank for a page",
@@ -148,8 +147,7 @@ PARSE = Exercise(
         Wrong(
             "demands the end mark",
             _demands_the_end_mark,
-            "The end mark is no part of the answer: decoding may leave it out. All four parts are "
-            "there, so the text can be read.",
+            "Decoding may leave the end mark out: all four parts are there, so it can be read.",
         ),
         Wrong(
             "believes what the page says",
