@@ -90,7 +90,8 @@ def test_the_usual_log_holds_all_behaviours_in_their_shares(shop):
 
 def test_a_recorded_step_holds_what_was_known_before_it(log):
     for trajectory in log:
-        turns = trajectory.turns
+        seen = [trajectory.observation, *(t.observation for t in trajectory.transitions)]
+        turns = [(o, t.action) for o, t in zip(seen, trajectory.transitions, strict=False)]
         for n, t in enumerate(trajectory.transitions):
             assert t.history == tuple(turns[:n])
             assert (t.task, t.trajectory, t.source) == (trajectory.task, trajectory.id, "real")
