@@ -40,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"dreamgym: {error}", file=sys.stderr)
         return 2
     except OSError as error:  # a folder that cannot be written, a full disk
-        print(f"dreamgym: {error.strerror or error}: {error.filename}", file=sys.stderr)
+        where = f": {error.filename}" if error.filename else ""
+        print(f"dreamgym: {error.strerror or error}{where}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("dreamgym: stopped; what was finished before is kept.", file=sys.stderr)

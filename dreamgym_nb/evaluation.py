@@ -18,7 +18,7 @@ from dreamgym_nb.worlds.vector import VectorWorld
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Success on a set of tasks, sampled actions.
+    """Success on a set of tasks.
 
     Attributes:
         success: share of episodes that succeeded.
@@ -53,6 +53,14 @@ def evaluate(
     temperature: float = 1.0,
 ) -> Evaluation:
     """Let the agent act on `tasks`, `repeats` times each, and count successes.
+
+    Args:
+        agent: the policy.
+        make_worlds: gives a vector world of so many rows, real or dreamed.
+        tasks: at least one.
+        repeats: episodes of each task.
+        seed: of the sampled actions.
+        temperature: of the policy; 0 takes the likeliest action.
 
     Raises:
         UserError: there is no task, or no repeat.

@@ -135,6 +135,26 @@ def transitions_of(trajectories: Iterable[Trajectory]) -> list[Transition]:
     return [t for trajectory in trajectories for t in trajectory.transitions]
 
 
+def read_record(path: Path, kind: str, schema: int = 1) -> dict[str, Any]:
+    """The content of a JSON file of records.
+
+    Args:
+        path: which; it is there.
+        kind: of what it should be the record, for the message.
+        schema: its version.
+
+    Raises:
+        UserError: it is damaged, or of another kind.
+    """
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}): restore or delete it.") from error
+    if not isinstance(told, dict) or told.get("schema") != schema:
+        raise UserError(f"{path} is no record of {kind} with schema {schema}: move it away.")
+    return told
+
+
 def atomic_write(path: str | os.PathLike[str], text: str) -> Path:
     """Write `text` so that a crash leaves the old file or the new, never half.
 

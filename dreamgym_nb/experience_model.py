@@ -82,8 +82,8 @@ class ExperienceModel:
         buffer: where memories come from.
         format: which parts of Eq. 4 are used, in training and in dreams alike.
         cache_size: greedy answers are remembered by their whole prompt.
-        max_new_tokens: longer answers are cut and count as unreadable.  The longest of our own
-            worlds has 107; a benchmark's page may need many more.
+        max_new_tokens: of an answer; longer ones are cut and count as unreadable.  It is enough
+            for our own worlds; a benchmark's page may need many more.
     """
 
     def __init__(

@@ -46,7 +46,7 @@ from dreamgym_nb.writer import Written
 
 PAD = "<pad>"
 SPACE = "▁"  # how a space is written inside a token, as in SentencePiece
-REMEMBERED = 50_000  # texts whose token ids are kept: a prompt of 100 tokens takes 4 KB
+REMEMBERED = 50_000  # texts whose token ids are kept
 # Brackets and line ends get spaces before tokens are cut and lose them after, so
 # that `b12` in a page and in `click[b12]` is the same token.
 _SPACED = (("[", "[ "), ("]", " ]"), ("\n", " \n "), (EOS, f" {EOS}"))

@@ -347,6 +347,7 @@ __all__ = [
     "Evaluation",
     "Preparation",
     "Prepared",
+    "RLSettings",
     "dream_rl",
     "evaluate",
     "learn_start",

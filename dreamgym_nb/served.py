@@ -116,7 +116,7 @@ class ServedModel:
 
         Greedy prompts go together; sampled ones alone, each with a seed from `generator`
         (of its own, when omitted).  So they repeat where a server keeps to seeds, and equal
-        prompts differ: vLLM begins each prompt of a request with the request's seed.
+        prompts differ also where a server begins each prompt with its request's seed.
 
         Raises:
             UserError: the server cannot be reached, refuses, or answers in another form.

@@ -170,18 +170,29 @@ def test_what_is_shared_is_made_once(recorded, small):
     assert made == ["dpo", "greedy", "greedy", "greedy", "grpo_dream", "prepared", "sft", "start"]
 
 
-def test_the_greedy_exam_is_of_the_agent_at_the_end_and_draws_nothing(recorded, small):
-    looks = {}
-    for method in ("start", "grpo_dream"):
-        [folder] = (small / "stages").glob({"start": "prepared"}.get(method, method) + "-*")
-        world = make_world("shop", seed=0, max_steps=5)
-        agent = LanguageModel.load(folder / "agent")
-        again = partial(loop.evaluate, agent, stages.real(world), world.tasks("test")[:2])
-        looks[method] = recorded[Run("shop", method, 0)]["exam"]["greedy"]
-        for seed in (1, 2):
-            found = again(seed=seed, temperature=0.0).to_json()
-            assert found["episodes"] == 2 == looks[method]["episodes"]
-            assert found["transitions"] == looks[method]["transitions"]
+def test_the_greedy_exam_takes_the_likeliest_actions_of_the_agent_at_the_end(
+    recorded, small, tmp_path, monkeypatch
+):
+    asked = []
+
+    def spy(agent, worlds, tasks, **how):
+        asked.append((weights(agent), len(tasks), how))
+        return loop.evaluate(agent, worlds, tasks, **how)
+
+    def weights(agent):
+        return torch.cat([p.flatten() for p in agent.model.parameters()])
+
+    monkeypatch.setattr(stages, "evaluate", spy)
+    run = Run("shop", "grpo_dream", 0)
+    ctx = Context(run, Stages(small / "stages"), print)
+    ready, [folder] = stages.prepare(ctx), list((small / "stages").glob("grpo_dream-*"))
+    elsewhere = Context(run, Stages(tmp_path), print)
+    again = stages.greedy_exam(elsewhere, ready, resolve(run), folder)
+    [(seen, tasks, how)] = asked
+    assert torch.equal(seen, weights(LanguageModel.load(folder / "agent")))
+    assert not torch.equal(seen, weights(ready.prepared.agent)), "the end's, not the start's"
+    assert tasks == 2 and how == {"temperature": 0.0}
+    assert again == recorded[run]["exam"]["greedy"]
 
 
 def test_a_benchmarks_data_are_the_same_for_every_seed(monkeypatch):

@@ -158,7 +158,7 @@ def test_what_was_stopped_half_way_is_used_by_a_lesson_and_refused_where_all_is_
         stock.prepared("shop", 3, "smoke", whole=True, **tiny)
 
 
-def test_the_key_of_a_model_holds_every_field_whatever_is_usual(monkeypatch):
+def test_the_key_of_a_model_holds_every_field_whatever_is_usual():
     """What equals a default today may differ from it tomorrow."""
     key = stock.model_key([], loop.Preparation())
     trained = {"model_steps", "model_rate", "model_easy", "hindsight", "task_samples", "format"}

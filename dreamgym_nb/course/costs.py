@@ -11,7 +11,7 @@ import contextlib
 import json
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 
 from ..errors import UserError
-from ..experience import Task, atomic_write
+from ..experience import Task, atomic_write, read_record
 from ..machine import busy, described
 
 if TYPE_CHECKING:
@@ -146,12 +146,7 @@ def load(path: Path = RECORD) -> tuple[list[StepCost], dict[str, Any]]:
     """
     if not path.is_file():
         raise UserError(f"There is no record at {path}: run python -m dreamgym_nb.course.costs.")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}): restore or delete it.") from error
-    if not isinstance(content, Mapping) or content.get("schema") != SCHEMA:
-        raise UserError(f"{path} is no record of step costs with schema {SCHEMA}: make it again.")
+    content = read_record(path, "step costs", SCHEMA)
     costs = [StepCost(**row) for row in content["costs"]]
     return costs, {"date": content["date"], **content["machine"]}
 

@@ -185,5 +185,5 @@ def _chromium() -> Check:
     try:
         return Check("Chromium", find_chromium())
     except UserError as error:
-        use = "Only worlds in a real browser need one, no lesson does."
+        use = "Only worlds in a real browser ask for one, no lesson does; they would say:"
         return Check("Chromium", "none", OPTIONAL, f"{use} {error}")

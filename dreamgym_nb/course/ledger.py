@@ -7,7 +7,6 @@ made from it, never typed.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import nbformat
 
 from ..errors import UserError
-from ..experience import atomic_write
+from ..experience import atomic_write, read_record
 from . import notebook as nb
 
 RECORDS = Path("results/lessons.json")
@@ -36,13 +35,7 @@ def read(path: Path = RECORDS) -> Costs:
     """
     if not path.exists():
         return {}
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}): restore or delete it.") from error
-    if not isinstance(told, dict) or told.get("schema") != 1:
-        raise UserError(f"{path} is not a file of recorded runs with schema 1: move it away.")
-    return told["lessons"]
+    return read_record(path, "lessons")["lessons"]
 
 
 def status_line(entry: Mapping[str, Any] | None) -> str:

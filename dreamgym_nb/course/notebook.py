@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from .. import cache
 from ..errors import UserError
-from ..experience import atomic_write
+from ..experience import atomic_write, read_record
 from .sizes import Scalar
 
 PARAMETERS_TAG = "parameters"
@@ -217,12 +217,7 @@ def record(path: Path, notebook: str, size: str, entry: Mapping[str, Any]) -> No
     with FileLock(cache.home() / "locks" / f"{name}.lock"):
         content: dict[str, Any] = {"schema": 1, "lessons": {}}
         if path.exists():
-            try:
-                content = json.loads(path.read_text(encoding="utf-8"))
-            except json.JSONDecodeError as error:
-                raise UserError(f"{path} is damaged ({error}): restore or delete it.") from error
-            if not isinstance(content, dict) or content.get("schema") != 1:
-                raise UserError(f"{path} holds no recorded runs with schema 1: move it away.")
+            content = read_record(path, "lessons")
         content["lessons"].setdefault(notebook, {})[size] = dict(entry)
         atomic_write(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
 

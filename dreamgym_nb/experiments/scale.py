@@ -27,8 +27,14 @@ BACKBONES: Mapping[str, Mapping[str, int]] = MappingProxyType(
 )
 """Other sizes of the backbone; otherwise they are made as the shipped one is."""
 
-KIN = MappingProxyType({"alfworld": "house"})
+STANDS_FOR = MappingProxyType({"alfworld": "house"})
 """Worlds on a benchmark's own data begin with the backbone of the world that stands for it."""
+
+
+def kin(world: str) -> str:
+    """The generated world that stands for this one; itself, if it is one."""
+    return STANDS_FOR.get(world, world)
+
 
 JOINT = "joint"
 """The backbone that knows every world, see `joint`."""
@@ -110,7 +116,7 @@ SCALES = {
         sft={"epochs": 2.0},
         dpo={"epochs": 0.75},
     ),
-    # Of 3,553 games in 108 rooms the log begins some 1,200; an episode has up to 50 steps.
+    # An episode has up to 50 steps, so there are fewer of them.
     "alfworld": Scale(
         preparation=dataclasses.replace(
             _prepared("house"), log_episodes=1500, model_steps=700, agent_steps=60

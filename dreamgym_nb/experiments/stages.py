@@ -23,7 +23,7 @@ from dreamgym_nb.experience import spread, transitions_of
 from dreamgym_nb.experience_model import ExperienceModel
 from dreamgym_nb.experiments import joint
 from dreamgym_nb.experiments.runner import Context
-from dreamgym_nb.experiments.scale import BACKBONES, JOINT, KIN, Plan, resolve
+from dreamgym_nb.experiments.scale import BACKBONES, JOINT, Plan, kin, resolve
 from dreamgym_nb.experiments.store import Stage
 from dreamgym_nb.language_model import LanguageModel
 from dreamgym_nb.loop import Prepared, evaluate
@@ -79,15 +79,14 @@ def world_of(name: str, seed: int) -> World:
 def backbone_of(ctx: Context, plan: Plan, world: str) -> tuple[LanguageModel, str]:
     """The backbone of a plan and a hash of its weights; other sizes are pre-trained once."""
     if not plan.backbone:
-        kind = KIN.get(world, world)
-        folder = SHIPPED / kind
-        lm = load_backbone(kind)  # says what to do where there is none
+        folder = SHIPPED / kin(world)
+        lm = load_backbone(kin(world))  # says what to do where there is none
         weights = (folder / "model.safetensors").read_bytes()
         return lm, hashlib.sha256(weights).hexdigest()[:16]
     parts: list[Any] = joint.rounds()
     train: Any = joint.pretrain
     if plan.backbone != JOINT:
-        recipe = dataclasses.replace(RECIPES[KIN.get(world, world)], **BACKBONES[plan.backbone])
+        recipe = dataclasses.replace(RECIPES[kin(world)], **BACKBONES[plan.backbone])
         lengths = range(1, len(recipe.stages) + 1)
         parts = [dataclasses.replace(recipe, stages=recipe.stages[:n]) for n in lengths]
         train = _next_stage

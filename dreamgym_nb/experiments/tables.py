@@ -18,7 +18,7 @@ from dreamgym_nb.experiments.compare import (
     success,
 )
 from dreamgym_nb.experiments.grid import METHODS, SEEDS, TABLES, VARIANTS
-from dreamgym_nb.experiments.scale import KIN
+from dreamgym_nb.experiments.scale import kin
 from dreamgym_nb.experiments.store import Record
 
 DASH, NOTHING = "–", "n/a"  # not run; run, but there was nothing to count
@@ -127,7 +127,7 @@ def table_1(recorded: Recorded, world: str, name: str = "table1") -> str:
         def mean(measure: Measure, form: str, method: str = method) -> str:
             return mean_text(recorded.values(world, method, measure=measure).values(), form)
 
-        published = paper.TABLE_1.get(method, {}).get(KIN.get(world, world))
+        published = paper.TABLE_1.get(method, {}).get(kin(world))
         real = paper.REAL_TRANSITIONS.get(method)
         rows.append(
             [

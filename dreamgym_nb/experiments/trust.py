@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamgym_nb import tabular, theory
-from dreamgym_nb.errors import UserError
-from dreamgym_nb.experience import Task, atomic_write, spread
+from dreamgym_nb.experience import Task, atomic_write, read_record, spread
 from dreamgym_nb.experience_model import ExperienceModel, Question
 from dreamgym_nb.experiments import stages
 from dreamgym_nb.experiments.claims import Claim
@@ -185,15 +184,7 @@ def read(folder: Path = RESULTS) -> dict[str, Any]:
         UserError: it is damaged, or of another kind.
     """
     path = folder / FILE
-    if not path.is_file():
-        return {}
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as e:
-        raise UserError(f"{path} is damaged ({e}): restore or delete it.") from e
-    if not isinstance(told, dict) or told.get("schema") != SCHEMA:
-        raise UserError(f"{path} is no record of the bounds' trial with schema {SCHEMA!r}.")
-    return told
+    return read_record(path, "the bounds' trial", SCHEMA) if path.is_file() else {}
 
 
 def run(folder: Path = RESULTS, seeds: Sequence[int] = range(SEEDS["shop"])) -> dict[str, Any]:

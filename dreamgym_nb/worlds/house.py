@@ -108,13 +108,14 @@ class House(World):
     def _game(self, task: Task) -> Game:
         for tasks in self._tasks.values():
             game = tasks.game(task.id)
-            if game is not None and _asks(game) == task.instruction:
-                return game
-            if game is not None:
+            if game is None:
+                continue
+            if _asks(game) != task.instruction:
                 raise UserError(
                     f"The game {task.id!r} of this house asks to {_asks(game)}, not to "
                     f"{task.instruction}: the task is of a house of another size or seed."
                 )
+            return game
         raise UserError(f"This house has no game {task.id!r}; take a task from house.tasks(split).")
 
     def _apply(self, action: str) -> tuple[str, float, bool, dict[str, Any]]:

@@ -103,9 +103,10 @@ class Web(World):
         before = self.browser.current, len(self.browser.tabs)
         event = self.browser.do(parsed)
         self.raw = self.browser.html
-        if (self.browser.current, len(self.browser.tabs)) != before:
-            return event.line or self._page(), 0.0, False, {}  # what it said once is no news
-        return event.line or self._news(action), 0.0, False, {}
+        # Of a tab that comes back, what it said once is no news.
+        same = (self.browser.current, len(self.browser.tabs)) == before
+        shown = event.line or (self._news(action) if same else self._page())
+        return shown, 0.0, False, {}
 
     def _page(self) -> str:
         browser = self.browser
