@@ -33,7 +33,7 @@ from dreamgym_nb.agent import transcript
 from dreamgym_nb.errors import UserError
 from dreamgym_nb.experience import Trajectory
 from dreamgym_nb.language_model import LanguageModel
-from dreamgym_nb.training import FitHistory
+from dreamgym_nb.training import FitHistory, check_lengths
 from dreamgym_nb.trl_trainer import Progress, Rows, arguments, padded, plan_of, quiet, train
 
 IGNORED = -100  # the label of a token that does not count
@@ -220,7 +220,8 @@ def sft(
         The history; its loss is the mean over the counted tokens, nats.
 
     Raises:
-        UserError: there is nothing to imitate in the log.
+        UserError: there is nothing to imitate in the log, or an episode is longer than the
+            model reads.
     """
     s = settings or SFTSettings()
     told = [t for t in log if t.success or not s.successes]
@@ -228,6 +229,7 @@ def sft(
     if not told:
         raise UserError("SFT imitates successes, and this log has none: collect a longer log.")
     samples = [transcript(t, lm, failures=False) for t in told]
+    check_lengths(lm, samples)
 
     from trl import SFTConfig, SFTTrainer
 
@@ -263,12 +265,13 @@ def dpo(
         The history, margins and accuracies included.
 
     Raises:
-        UserError: there are no pairs.
+        UserError: there are no pairs, or an episode is longer than the model reads.
     """
     s = settings or DPOSettings()
     if not matched:
         raise UserError("There are no pairs to learn from: make them with baselines.pairs(log).")
     samples = [(transcript(p.chosen, lm), transcript(p.rejected, lm)) for p in matched]
+    check_lengths(lm, [text for both in samples for text in both])
 
     from trl import DPOConfig, DPOTrainer
 

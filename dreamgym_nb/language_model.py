@@ -161,6 +161,30 @@ class LanguageModel:
         return sum(p.numel() for p in self.model.parameters())
 
     @property
+    def context(self) -> int | None:
+        """The longest text that the model was made for, in tokens; None where it does not say."""
+        return getattr(self.model.config, "max_position_embeddings", None)
+
+    def check_length(self, tokens: int, what: str, remedy: str) -> None:
+        """Refuse a text that is longer than the model can read.
+
+        Most models would go on without a word and write nonsense.
+
+        Args:
+            tokens: its length, what is to be written after it included.
+            what: the beginning of the sentence, such as ``"The prompt"``.
+            remedy: the end of it: what to do.
+
+        Raises:
+            UserError: it is too long.
+        """
+        if self.context is not None and tokens > self.context:
+            raise UserError(
+                f"{what} takes {tokens:,} tokens, and this model reads {self.context:,} at most: "
+                f"{remedy}"
+            )
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.model.parameters()).device
@@ -293,7 +317,16 @@ class LanguageModel:
             batch_size: rows that are computed together; a small model is no faster with
                 more on a CPU, and a batch twice as large holds twice the keys and values.
             generator: source of randomness for sampling.
+
+        Raises:
+            UserError: a prompt and what may follow it are longer than the model reads.
         """
+        self.check_length(
+            max(map(len, prompts), default=0) + max_new_tokens,
+            "The longest prompt, with the answer's limit,",
+            "show less of it (fewer memories, a shorter state), lower the limit, or take a model "
+            "with a longer context.",
+        )
         heat = (
             [temperature] * len(prompts) if isinstance(temperature, (int, float)) else temperature
         )

@@ -74,7 +74,11 @@ def rollout(
         batch_size: episodes at once.
 
     Returns:
-        One episode for each task, in order.
+        One episode for each task, in order.  One whose next turn would be more than the model
+        reads is cut there, as at the world's step limit.
+
+    Raises:
+        UserError: a first observation alone is more than the model reads.
     """
     episodes: list[Episode] = []
     for start in range(0, len(tasks), batch_size):
@@ -105,6 +109,11 @@ def _roll(
     # Actions are short and drawn at random: guessing them costs more than it saves.
     session, live = Team(lm, len(tasks), draft=0), list(range(len(tasks)))
     says = [first_turn(t.instruction, o) for t, o in zip(tasks, observations, strict=True)]
+    lm.check_length(
+        max(len(lm.encode(s)) for s in says) + MAX_ACTION_TOKENS,
+        "The longest first observation, with an action,",
+        "shorten what the world says, or take a model with a longer context.",
+    )
     while live:
         chunks = [lm.encode(says[i]) for i in live]
         session.read(chunks)
@@ -136,11 +145,19 @@ def _roll(
             histories[i] = (*histories[i], (seen[i], actions[i]))
             seen[i] = answers[i]
         states = info["state"]
+        says = {i: next_turn(seen[i]) for i in live}
         going = [r for r, i in enumerate(live) if not (terminated[i] or truncated[i])]
+        if lm.context is not None:
+            turn = {
+                i: len(lm.encode(says[i])) + MAX_ACTION_TOKENS for i in (live[r] for r in going)
+            }
+            full = [i for i, n in turn.items() if len(episodes[i].tokens) + n > lm.context]
+            world.cut(full)
+            truncated[full] = True
+            going = [r for r in going if live[r] not in full]
         live = [live[r] for r in going]
         if live:
             session.keep(going)
-            says = {i: next_turn(seen[i]) for i in live}
     for i, episode in enumerate(episodes):
         episode.trajectory = Trajectory(
             ids[i], tasks[i], *first[i], tuple(steps[i]), bool(truncated[i])

@@ -60,6 +60,19 @@ class FitHistory:
     interrupted: bool = False
 
 
+def check_lengths(lm: LanguageModel, samples: Sequence[Sample]) -> None:
+    """Refuse samples that the model cannot read whole.
+
+    Raises:
+        UserError: one of them is too long.
+    """
+    lm.check_length(
+        max((len(s.tokens) for s in samples), default=0),
+        "The longest text to train on",
+        "leave it out, shorten what the world says, or take a model with a longer context.",
+    )
+
+
 def collate(samples: Sequence[Sample], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Samples as tensors, padded on the right.
 
@@ -191,14 +204,16 @@ def fit(
         progress: called with (step, steps, loss) after each update.
 
     Raises:
-        UserError: no samples, or one in which no token counts (its loss would
-            be the mean of nothing, and the weights would become NaN).
+        UserError: no samples, one that is longer than the model reads, or one in which no
+            token counts (its loss would be the mean of nothing, and the weights would
+            become NaN).
     """
     if not samples:
         raise UserError("There is nothing to train on: the list of samples is empty.")
     silent = next((i for i, s in enumerate(samples) if not any(s.counted[1:])), None)
     if silent is not None:
         raise UserError(f"In sample {silent} no token counts: leave it out, or count its target.")
+    check_lengths(lm, samples)
     rng = np.random.default_rng(seed)
     lengths = [len(s.tokens) for s in samples]
     steppers = optimizers(lm.model, learning_rate)

@@ -284,3 +284,13 @@ def test_a_model_that_cannot_end_a_text_is_refused(lm):
     )
     with pytest.raises(UserError, match="nothing written would ever end"):
         LanguageModel(lm.model, tokenizer)
+
+
+def test_a_prompt_that_leaves_no_room_for_its_answer_is_refused(lm, monkeypatch):
+    prompt = lm.encode("\n".join(["search page"] * 30))
+    lm.model.config.max_position_embeddings = len(prompt) + 4
+    assert len(lm.generate([prompt, prompt[:3]], 4)) == 2
+    with pytest.raises(UserError, match=f"takes {len(prompt) + 5} tokens, .*fewer memories"):
+        lm.generate([prompt[:3], prompt], 5)
+    monkeypatch.setattr(type(lm), "context", None)
+    assert len(lm.generate([prompt], 5)) == 1, "a model that does not say what it reads is asked"

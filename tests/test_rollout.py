@@ -7,6 +7,7 @@ import torch
 
 from dreamgym_nb.agent import MAX_ACTION_TOKENS, action_of
 from dreamgym_nb.dream import DreamWorld
+from dreamgym_nb.errors import UserError
 from dreamgym_nb.prompts import action_text, first_turn, next_turn
 from dreamgym_nb.rollout import rollout, success_rate
 from dreamgym_nb.worlds import make_world
@@ -171,3 +172,30 @@ def test_success_is_counted_by_episode(act, log):
 )
 def test_an_action_ends_at_eos_and_loses_its_blanks(text, action):
     assert action_of(text) == action
+
+
+@pytest.fixture
+def short(actor, monkeypatch):
+    """Let the actor read so many tokens at most."""
+    return lambda n: monkeypatch.setattr(actor.model.config, "max_position_embeddings", n)
+
+
+def test_an_episode_that_outgrows_the_model_is_cut_and_the_others_go_on(act, shop, short):
+    whole = act()
+    lengths = sorted(len(e.tokens) for e in whole)
+    short(lengths[len(lengths) // 2])
+    shop.real_steps = 0
+    episodes = act()
+    assert shop.real_steps == sum(len(e.trajectory.transitions) for e in episodes)
+    cut = [e for e, w in zip(episodes, whole, strict=True) if len(e.tokens) < len(w.tokens)]
+    assert 0 < len(cut) < len(whole)
+    for e in episodes:
+        assert len(e.tokens) <= lengths[len(lengths) // 2]
+    assert all(e.trajectory.truncated and not e.trajectory.success for e in cut)
+
+
+def test_a_first_page_that_the_model_cannot_read_gets_a_sentence(act, shop, short):
+    short(MAX_ACTION_TOKENS + 3)
+    with pytest.raises(UserError, match="this model reads 27 at most: shorten what the world says"):
+        act()
+    assert shop.real_steps == 0

@@ -161,6 +161,15 @@ def test_nothing_to_learn_gets_a_sentence(lm, samples):
     assert all(torch.equal(a, b) for a, b in zip(before, lm.model.parameters(), strict=True))
 
 
+def test_a_text_that_the_model_cannot_read_whole_is_refused(lm, samples):
+    longest = max(len(s.tokens) for s in samples)
+    lm.model.config.max_position_embeddings = longest - 1
+    with pytest.raises(UserError, match=f"takes {longest} tokens, and this model reads"):
+        fit(lm, samples, steps=1, learning_rate=1e-3)
+    lm.model.config.max_position_embeddings = longest
+    assert len(fit(lm, samples, steps=1, learning_rate=1e-3).loss) == 1
+
+
 def test_stopping_it_keeps_weights_and_history_and_says_so(lm, samples, capsys):
     def run(stop_at):
         model, reached = lm.copy(), []

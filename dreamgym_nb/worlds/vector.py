@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium
@@ -133,6 +133,12 @@ class VectorWorld(gymnasium.vector.VectorEnv[tuple[str, ...], tuple[str, ...], n
                 "success": [r.terminated and r.reward >= 1.0 for r in rows],
             },
         )
+
+    def cut(self, rows: Sequence[int]) -> None:
+        """End the episodes of these live rows from outside: they count as truncated."""
+        for i in rows:
+            self._last[i] = replace(self._last[i], truncated=True)
+            self._over[i] = True
 
 
 class RealWorlds(VectorWorld):
