@@ -260,6 +260,19 @@ def test_acting_greedily_an_agent_may_be_no_better_though_it_succeeds_more_often
     assert verdict(records, claim, "shop").verdict == said
 
 
+@pytest.mark.parametrize(
+    ("less", "said"), [(0.5, HOLDS), (0.74, LEANS), (0.78, AGAINST), (0.95, FAILS)]
+)
+def test_a_part_may_cost_success_and_nothing_greedily(less, said):
+    records = seeds("shop", "grpo_dream", 0.7) | seeds("shop", "grpo_dream", 0.4, "no_reasoning")
+    claim = "Without reasoning, the agent is worse greedily, too"
+    assert verdict(records, claim, "shop").verdict == NOT_RUN, "not examined, not judged"
+    for run, record in records.items():
+        greedy = less if run.variant else 0.76
+        record["exam"]["greedy"] = {"success": greedy, "episodes": 200}
+    assert verdict(records, claim, "shop").verdict == said
+
+
 @pytest.mark.parametrize(("after", "said"), [(0.8, HOLDS), (0.6, LEANS), (0.3, FAILS)])
 def test_what_the_real_steps_add_to_a_dream(after, said):
     records = seeds("shop", "grpo_dream", 0.595, noise=(0.0, 0.03, -0.03, 0.02, -0.02))

@@ -196,6 +196,14 @@ def test_a_table_of_variants_has_a_row_for_each_that_is_run(recorded):
     assert found["without replay (k = 0)"]["paper: WebShop, %"] == "59.2"
     assert found["full"]["paid in vain"] == "n/a", "run, but there was nothing to count"
     assert "without history" not in found
+    full = recorded.seeds("shop", "grpo_dream")
+    assert found["full"]["start"] == "0.20" and found["full"]["greedy"] == "–"
+    for told in (full[0], full[1]):
+        told["exam"]["greedy"] = {"success": 0.75}
+    partly = rows(tables.variants(recorded, "table2", "shop"))["full"]["greedy"]
+    assert partly == "–", "a mean of two seeds does not stand beside one of three"
+    full[2]["exam"]["greedy"] = {"success": 0.75}
+    assert rows(tables.variants(recorded, "table2", "shop"))["full"]["greedy"] == "0.75"
     logs = rows(tables.variants(recorded, "log", "shop"))
     assert logs["log of 250 episodes"]["offline real"] == "1,700"
     assert "paper" not in tables.variants(recorded, "log", "shop")

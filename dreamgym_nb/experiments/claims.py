@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from dreamgym_nb.experiments import paper
 from dreamgym_nb.experiments.compare import Recorded
 from dreamgym_nb.experiments.grid import METHODS, SEEDS, TABLES
-from dreamgym_nb.experiments.tables import DASH, label, markdown, measured
+from dreamgym_nb.experiments.tables import DASH, greedy_success, label, markdown, measured
 from dreamgym_nb.experiments.verdicts import (
     AGAINST,
     FAILS,
@@ -228,6 +228,16 @@ def _of_parts() -> Iterator[Claim]:
                 world,
                 worse_without(world, variant),
                 f"{full} − {published} = {full - published:+.1f} points" if published else "",
+            )
+    for variant in ("no_replay", "no_reasoning"):
+        for world in TABLES["table2"].worlds:
+            yield Claim(
+                f"{label(variant).capitalize()}, the agent is worse greedily, too",
+                "success with the likeliest action each time, full − without > 0; added when most "
+                "records were known",
+                world,
+                worse_without(world, variant, greedy_success),
+                reading=True,
             )
     for world in TABLES["table2"].worlds:
         yield Claim(

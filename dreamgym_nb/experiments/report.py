@@ -80,8 +80,8 @@ WORDS = """\
   real): RL in the dream, then the same RL in the real world for a small budget ({small} real
   transitions in shop, house and web); **S2R's budget**: RL in the real world from the agent's
   start with that small budget alone.
-- **start**: a short imitation of the log's successes, from which all RL begins. SFT and DPO imitate
-  the same log at length.
+- **start**: a short imitation of the log's successes, from which all RL begins; as a column, its
+  success. SFT and DPO imitate the same log at length.
 - **success**: share of episodes on test tasks that succeed, with sampled actions, in the real world
   (**in the dream**: as the dream believes). A number is the mean over seeds ± the half-width of its
   95% t-interval; without ± there is one seed, or all are equal; {dash} is not run, {nothing}: there
@@ -118,6 +118,8 @@ NOTES = {
     "the updates of step A to get used to that, so a difference is the part's worth and that "
     "habit's together (lesson 09). Rows were made on different days: their commits are in the "
     "records.",
+    "size": "The agent is as large as the experience model: both begin with the same backbone, so "
+    "the start differs too, and a row tells of both.",
     "alfworld": "The loop on the benchmark's own 3,553 training and 140 *valid seen* games, in our "
     "engine, which repeats the real one's recorded transcripts to the letter. Rewards, steps and "
     "games are ALFWorld's; the sentences are shortened, and the backbone is the house's.",

@@ -95,6 +95,11 @@ def greedy_success(record: Record) -> float | None:
     return None if told is None else told["success"]
 
 
+def success_before(record: Record) -> float:
+    """Success on test tasks of the agent's start, from which this record's RL went on."""
+    return record["start"]["real"]["success"]
+
+
 FIDELITY = {
     "valid": "valid",
     "invalid": "invalid",
@@ -209,7 +214,7 @@ def beliefs(recorded: Recorded, worlds: Sequence[str] = tuple(SEEDS)) -> str:
         for measure, form in (
             *((measured(name), ".3f") for name in FIDELITY.values()),
             (lambda r: r["start"]["dream"]["success"], ".2f"),
-            (lambda r: r["start"]["real"]["success"], ".2f"),
+            (success_before, ".2f"),
             (dreamed_success, ".2f"),
             (success, ".2f"),
         ):
@@ -224,7 +229,9 @@ def beliefs(recorded: Recorded, worlds: Sequence[str] = tuple(SEEDS)) -> str:
 def variants(recorded: Recorded, name: str, world: str) -> str:
     """What is run of a table of variants in one world: success, and what the dream gets wrong."""
     columns: list[tuple[str, Measure, str]] = [
+        ("start", success_before, ".2f"),
         ("success", success, ".2f"),
+        ("greedy", greedy_success, ".2f"),
         ("in the dream", dreamed_success, ".2f"),
         *((title, measured(kind), ".3f") for title, kind in FIDELITY.items()),
         ("parameters", lambda r: r["parameters"], ",.0f"),
@@ -242,6 +249,9 @@ def variants(recorded: Recorded, name: str, world: str) -> str:
         cells = [what, str(len(seeds))]
         for _, measure, form in columns:
             found = recorded.values(world, method, variant, measure)
+            if measure is greedy_success and len(found) < len(seeds):
+                cells.append(DASH)  # a mean of some seeds beside those of all would mislead
+                continue
             cells.append(mean_text(found.values(), form) if found else NOTHING)
         if published:
             cells.append(str(paper.TABLE_2.get(variant, {}).get(world, DASH)))

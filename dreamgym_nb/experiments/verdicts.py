@@ -195,6 +195,8 @@ def worse_without(
         full, less = (world, "grpo_dream", ""), (world, "grpo_dream", variant)
         if measure is success:
             found = of_successes(difference, recorded, full, less)
+        elif measure is greedy_success:
+            found = _greedily(recorded, full, less)
         else:
             found = difference(*(recorded.values(*cell, measure) for cell in (full, less)))
         return judge(found, 0.0, planned=SEEDS[world])
@@ -217,15 +219,22 @@ def better_greedily(world: str, method: str) -> Test:
     """With the likeliest action each time, too, the agent is better after a method than before."""
 
     def test(recorded: Recorded, costs: Costs) -> Verdict:
-        cells = (world, method, ""), (world, "start", "")
-        after, before = (recorded.values(*cell, greedy_success) for cell in cells)
-        noise = [
-            recorded.errors(*cell, lambda r: success_error(r["exam"].get("greedy", {})))
-            for cell in cells
-        ]
-        return judge(difference(after, before, (noise[0], noise[1])), 0.0, planned=SEEDS[world])
+        found = _greedily(recorded, (world, method, ""), (world, "start", ""))
+        return judge(found, 0.0, planned=SEEDS[world])
 
     return test
+
+
+def _greedily(
+    recorded: Recorded, more: tuple[str, str, str], less: tuple[str, str, str]
+) -> Comparison | None:
+    """Success with the likeliest action each time, of one cell less that of another."""
+    sides = [recorded.values(*cell, greedy_success) for cell in (more, less)]
+    noise = [
+        recorded.errors(*cell, lambda r: success_error(r["exam"].get("greedy", {})))
+        for cell in (more, less)
+    ]
+    return difference(*sides, (noise[0], noise[1]))
 
 
 def useful_log(recorded: Recorded, costs: Costs) -> Verdict:
