@@ -337,6 +337,16 @@ def test_the_report_is_made_of_records_only_and_the_same_each_time(folder, monke
     assert {p.name: p.read_bytes() for p in (folder / "figures").glob("*.svg")} == before
 
 
+def test_a_sweep_tells_the_greedy_success_of_cells_examined_whole(recorded, tmp_path, monkeypatch):
+    for record in recorded.seeds("shop", "grpo_dream", "log_250").values():
+        record["exam"]["greedy"] = {"success": 0.7}
+    recorded.seeds("shop", "grpo_dream")[0]["exam"]["greedy"] = {"success": 0.9}
+    monkeypatch.setattr(figures, "FORMATS", ("svg",))
+    found = {p.name: p.alt for p in figures.write_figures(recorded, tmp_path)}
+    assert "250: success 0.40 (3 seeds), greedy 0.70, next state" in found["sweep_log"]
+    assert found["sweep_log"].count("greedy") == 1, "one of three seeds makes no mean"
+
+
 def test_a_report_of_nothing_is_all_dashes(tmp_path):
     write_report(tmp_path)
     page = (tmp_path / "TABLES.md").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from dreamgym_nb.course.setup import STYLE
 from dreamgym_nb.experiments.compare import Recorded, mean_text, success
 from dreamgym_nb.experiments.grid import METHODS, SEEDS, TABLES
 from dreamgym_nb.experiments.store import Record
-from dreamgym_nb.experiments.tables import label, measured
+from dreamgym_nb.experiments.tables import greedy_success, label, measured
 from dreamgym_nb.intervals import mean_and_interval
 
 if TYPE_CHECKING:
@@ -163,10 +163,14 @@ def _scatter(axes: Axes, x: float, values: Sequence[float], index: int) -> None:
     axes.errorbar(x, mean, yerr=half, fmt=style["marker"], color=style["color"], capsize=3)
 
 
+def _seeds(values: Sequence[float]) -> str:
+    return f"{len(values)} seed{'s' if len(values) > 1 else ''}"
+
+
 def _sweep(recorded: Recorded, name: str, figure: Figure) -> tuple[Figure, Picture] | None:
     table, (world, *_) = TABLES[name], TABLES[name].worlds
     left, right = figure.subplots(1, 2)
-    told, there = [], 0
+    told, there, examined = [], 0, False
     # Numbers that lie far apart, such as sizes of logs, stand at equal distances.
     names = [
         label(variant).replace(" ", "\n") if name == "size" else f"{point:g}"
@@ -179,13 +183,18 @@ def _sweep(recorded: Recorded, name: str, figure: Figure) -> tuple[Figure, Pictu
             continue
         there += 1
         _scatter(left, place, values, 0)
-        text = f"{names[place]}: success {mean_text(values)} ({len(values)} seeds)"
+        text = f"{names[place]}: success {mean_text(values)} ({_seeds(values)})"
+        greedy = list(recorded.values(*cell, greedy_success).values())
+        if len(greedy) == len(values):
+            _scatter(left, place + 0.12, greedy, 3)
+            examined = True
+            text += f", greedy {mean_text(greedy)}"
         for index, (kind, words) in enumerate((("valid", "next state"), ("reward", "reward"))):
             right_values = list(recorded.values(*cell, measured(kind)).values())
             if right_values:
                 _scatter(right, place + 0.12 * index, right_values, 1 + index)
                 text += f", {words} {mean_text(right_values, '.3f')}"
-        told.append(text)
+        told.append(text.replace("\n", " "))
     if there < 2:  # one point is no sweep
         return None
     left.set(ylabel="success on test tasks", ylim=(0, 1))
@@ -193,10 +202,13 @@ def _sweep(recorded: Recorded, name: str, figure: Figure) -> tuple[Figure, Pictu
     for axes in (left, right):
         axes.set_xticks(range(len(names)), names)
         axes.set_xlabel(table.axis)
-    for index, words in ((1, "next state"), (2, "reward at the end")):
+    shown = [(right, 1, "next state"), (right, 2, "reward at the end")]
+    if examined:
+        shown += [(left, 0, "sampled actions"), (left, 3, "the likeliest action")]
+    for axes, index, words in shown:
         style = line_style(index)
-        right.plot([], [], style["marker"], color=style["color"], label=words)
-    right.legend(fontsize=9)
+        axes.plot([], [], style["marker"], color=style["color"], label=words)
+        axes.legend(fontsize=9)
     alt = f"{table.title}, the {world}, by {table.axis}. {'; '.join(told)}."
     return figure, Picture(f"sweep_{name}", f"{table.title} (the {world})", alt)
 
@@ -208,7 +220,7 @@ def _parts(recorded: Recorded, world: str, figure: Figure) -> tuple[Figure, Pict
         if values:
             _scatter(axes, len(names), values, 0)
             names.append(label(variant))
-            told.append(f"{label(variant)} {mean_text(values)} ({len(values)} seeds)")
+            told.append(f"{label(variant)} {mean_text(values)} ({_seeds(values)})")
     if len(names) < 2:
         return None
     axes.set(ylabel="success on test tasks", ylim=(0, None), xlim=(-0.5, len(names) - 0.5))

@@ -224,7 +224,7 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             "How large the language model is",
             _dream("tiny", "small", FULL, "large"),
             ("shop",),
-            "size of the backbone, from tiny to large",
+            "size of the backbone",
             (0, 1, 2, 3),
         ),
         "memories": Table(
