@@ -148,10 +148,12 @@ def _roll(
         says = {i: next_turn(seen[i]) for i in live}
         going = [r for r, i in enumerate(live) if not (terminated[i] or truncated[i])]
         if lm.context is not None:
-            turn = {
-                i: len(lm.encode(says[i])) + MAX_ACTION_TOKENS for i in (live[r] for r in going)
-            }
-            full = [i for i, n in turn.items() if len(episodes[i].tokens) + n > lm.context]
+            room = lm.context - MAX_ACTION_TOKENS
+            full = [
+                i
+                for i in (live[r] for r in going)
+                if len(episodes[i].tokens) + len(lm.encode(says[i])) > room
+            ]
             if full:  # a dream written by hand, as in lesson 06, need not know how to cut
                 world.cut(full)
                 truncated[full] = True

@@ -206,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise ValueError(f"max_tokens is 1 to {MAX_NEW_TOKENS}, temperature 0 or more")
         seed = body.get("seed")
         rows = [self.owner.lm.encode(p) for p in prompts]
-        longest = getattr(self.owner.lm.model.config, "max_position_embeddings", None)
+        longest = self.owner.lm.context
         if longest and max(map(len, rows)) + limit > longest:
             raise ValueError(f"prompt and answer together have at most {longest} tokens")
         return _Request(rows, limit, heat, None if seed is None else int(seed))

@@ -63,6 +63,10 @@ class FitHistory:
 def check_lengths(lm: LanguageModel, samples: Sequence[Sample]) -> None:
     """Refuse samples that the model cannot read whole.
 
+    Args:
+        lm: what is to read them.
+        samples: all of them.
+
     Raises:
         UserError: one of them is too long.
     """

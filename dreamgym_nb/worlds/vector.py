@@ -135,7 +135,11 @@ class VectorWorld(gymnasium.vector.VectorEnv[tuple[str, ...], tuple[str, ...], n
         )
 
     def cut(self, rows: Sequence[int]) -> None:
-        """End the episodes of these live rows from outside: they count as truncated."""
+        """End the episodes of some rows from outside: they count as truncated.
+
+        Args:
+            rows: indices of live rows, each below `num_envs`.
+        """
         for i in rows:
             self._last[i] = replace(self._last[i], truncated=True)
             self._over[i] = True
