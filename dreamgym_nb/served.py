@@ -40,7 +40,7 @@ observation, the reward and whether the episode is over. Write nothing else."""
 
 
 class ServedModel:
-    """A `writer.Writer` whose weights are elsewhere.
+    """A `writer.Writer` whose weights are elsewhere; a context manager, which closes it.
 
     Args:
         url: base address up to ``/v1``.
@@ -91,8 +91,14 @@ class ServedModel:
             headers=headers, timeout=timeout, transport=transport, trust_env=away
         )
 
+    def __enter__(self) -> ServedModel:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, which are kept open from one request to the next."""
         self._client.close()
 
     @property

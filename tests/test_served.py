@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -48,6 +49,13 @@ def server(here):
         yield server
 
 
+@pytest.fixture
+def connect():
+    """`ServedModel`, whose connections are closed when the test ends."""
+    with ExitStack() as opened:
+        yield lambda *args, **kwargs: opened.enter_context(ServedModel(*args, **kwargs))
+
+
 def asked_of(log, n=20):
     return [
         Question(t.task.instruction, t.history, t.state, t.action) for t in transitions_of(log)[:n]
@@ -57,14 +65,14 @@ def asked_of(log, n=20):
 # ---- the same dreams ------------------------------------------------------------------------
 
 
-def test_both_kinds_are_writers(here, server):
-    assert isinstance(here.lm, Writer) and isinstance(ServedModel(server.url, "desk"), Writer)
+def test_both_kinds_are_writers(connect, here, server):
+    assert isinstance(here.lm, Writer) and isinstance(connect(server.url, "desk"), Writer)
 
 
 @pytest.mark.parametrize("size", [1, 7, 64])
-def test_a_served_model_imagines_what_it_imagines_at_home(here, server, log, size):
+def test_a_served_model_imagines_what_it_imagines_at_home(connect, here, server, log, size):
     there = ExperienceModel(
-        ServedModel(server.url, "desk", prompts_per_request=size), here.buffer, FORMAT
+        connect(server.url, "desk", prompts_per_request=size), here.buffer, FORMAT
     )
     mine, theirs = here.imagine(asked_of(log)), there.imagine(asked_of(log))
     assert [a.outcome for a in theirs] == [a.outcome for a in mine]
@@ -74,8 +82,8 @@ def test_a_served_model_imagines_what_it_imagines_at_home(here, server, log, siz
     assert [a.confidence for a in theirs] == pytest.approx(sure, abs=1e-5)
 
 
-def test_a_dream_over_a_served_model_is_a_world(here, server, log):
-    there = ExperienceModel(ServedModel(server.url, "desk"), here.buffer, FORMAT)
+def test_a_dream_over_a_served_model_is_a_world(connect, here, server, log):
+    there = ExperienceModel(connect(server.url, "desk"), here.buffer, FORMAT)
     desk, worlds = HelpDesk(0), []
     for model in (here, there):
         world = DreamWorld(model, desk.fold, start_from(log), 3)
@@ -84,8 +92,8 @@ def test_a_dream_over_a_served_model_is_a_world(here, server, log):
     assert worlds[0] == worlds[1]
 
 
-def test_sampled_texts_repeat_with_the_seed_and_differ_without(server):
-    model = ServedModel(server.url, "desk", prompts_per_request=2)
+def test_sampled_texts_repeat_with_the_seed_and_differ_without(connect, server):
+    model = connect(server.url, "desk", prompts_per_request=2)
     prompts = ["Task: staff ana cannot use mail"] * 6
 
     def drawn(seed):
@@ -109,26 +117,26 @@ def test_equal_prompts_get_seeds_of_their_own_and_a_second_call_other_ones():
     assert len({body["seed"] for _, body in seen}) == 6
 
 
-def test_temperatures_go_apart_and_come_back_in_order(here, server, log):
-    model = ServedModel(server.url, "desk")
+def test_temperatures_go_apart_and_come_back_in_order(connect, here, server, log):
+    model = connect(server.url, "desk")
     prompts, _ = here.prompts(asked_of(log, 6))
     greedy = [w.text for w in here.lm.continue_texts(prompts, 30, [0.0] * 6)]
     mixed = model.continue_texts(prompts, 30, [0.0, 1.0, 0.0, 1.0, 0.0, 1.0])
     assert [w.text for w in mixed][::2] == greedy[::2]
 
 
-def test_what_the_limit_cuts_has_no_end(here, server):
-    [cut] = ServedModel(server.url, "desk").continue_texts(["Task: staff"], 2, [0.0])
+def test_what_the_limit_cuts_has_no_end(connect, here, server):
+    [cut] = connect(server.url, "desk").continue_texts(["Task: staff"], 2, [0.0])
     assert not cut.text.endswith(EOS)
 
 
-def test_requests_that_wait_are_written_together(here, log):
+def test_requests_that_wait_are_written_together(connect, here, log):
     prompts, _ = here.prompts(asked_of(log, 12))
     with Server(here.lm, "desk") as server:
         gate = threading.Event()
         write, server.lm = server.lm.generate, here.lm.copy()
         server.lm.generate = lambda *a, **k: (gate.wait(30), write(*a, **k))[1]
-        model = ServedModel(server.url, "desk", prompts_per_request=1, parallel=12)
+        model = connect(server.url, "desk", prompts_per_request=1, parallel=12)
         found = []
         ask = threading.Thread(
             target=lambda: found.extend(model.continue_texts(prompts, 30, [0.0] * 12))
@@ -144,16 +152,16 @@ def test_requests_that_wait_are_written_together(here, log):
     ]
 
 
-def test_the_books_are_kept(here, server):
-    model = ServedModel(server.url, "desk", prompts_per_request=2)
+def test_the_books_are_kept(connect, here, server):
+    model = connect(server.url, "desk", prompts_per_request=2)
     written = model.continue_texts(["Task: a", "Task: b", "Task: c"], 5, [0.0] * 3)
     read = sum(len(here.lm.encode(p)) for p in ("Task: a", "Task: b", "Task: c"))
     assert model.requests == 2 and model.tokens[0] == read
     assert 3 <= model.tokens[1] <= 15 and len(written) == 3
 
 
-def test_a_served_model_is_not_trained(server, here, log):
-    there = ExperienceModel(ServedModel(server.url, "desk"), here.buffer, FORMAT)
+def test_a_served_model_is_not_trained(connect, server, here, log):
+    there = ExperienceModel(connect(server.url, "desk"), here.buffer, FORMAT)
     with pytest.raises(UserError, match="asked, not trained"):
         there.fit(transitions_of(log), steps=1)
 
@@ -240,10 +248,10 @@ def test_a_completion_stands_behind_the_examples_and_stops_before_the_next():
     assert body["add_special_tokens"] is False and "authorization" not in request.headers
 
 
-def test_a_proxy_is_not_asked_for_what_is_on_this_machine(here, server, monkeypatch):
+def test_a_proxy_is_not_asked_for_what_is_on_this_machine(connect, here, server, monkeypatch):
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert ServedModel(server.url, "desk", tries=1).continue_texts(["Task: a"], 3, [0.0])
+    assert connect(server.url, "desk", tries=1).continue_texts(["Task: a"], 3, [0.0])
 
 
 def test_choices_are_put_in_order():
