@@ -77,6 +77,8 @@ def test_no_difference_is_not_more_than_nothing():
     assert judge(nothing, 0.0).verdict == FAILS
     little = Comparison((0, 1), 0.5, 0.5, 0.0, -0.1, 0.1, "difference")
     assert judge(little, 0.0).verdict == AGAINST
+    noise = Comparison((0, 1), 0.5, 0.5, 3.7e-17, -0.1, 0.1, "difference")
+    assert judge(noise, 0.0).verdict == AGAINST, "what floats leave is not more than nothing"
 
 
 def test_what_cannot_be_told_apart_or_is_not_there_gets_its_own_verdict():

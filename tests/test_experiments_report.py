@@ -184,7 +184,7 @@ def test_table_1_counts_every_transition_and_leaves_exams_out_of_the_minutes(rec
     assert found["GRPO, real"]["success"] == "0.80"
     overview = rows(tables.overview_1(recorded))
     assert overview["GRPO, dream"]["house"] == "–" and overview["SFT"]["shop"] == "–"
-    told = "The highest mean has GRPO, real in the shop (0.80, not told apart from 2 others)."
+    told = "Highest mean: GRPO, real in the shop (0.80, not told apart from 2 others)."
     assert tables.highest_1(recorded) == told, "one seed tells nothing apart"
     assert tables.highest_1(Recorded({})) == ""
 

@@ -29,7 +29,7 @@ class _Part(NamedTuple):
 
 
 _PARTS = {
-    "offline log": _Part(0.95, 3.62, 1.62, "some real experience"),
+    "offline log": _Part(0.95, 3.62, 1.62, "left in the real world"),
     "replay buffer": _Part(0.95, 2.05, 1.62, "remembers, grows"),
     "experience model": _Part(3.42, 2.05, 1.72, "reasons, then imagines"),
     "task generator": _Part(5.97, 3.62, 1.62, "varies what teaches"),

@@ -85,7 +85,9 @@ WORDS = """\
 - **success**: share of episodes on test tasks that succeed, with sampled actions, in the real world
   (**in the dream**: as the dream believes). A number is the mean over seeds ± the half-width of its
   95% t-interval; without ± there is one seed, or all are equal; {dash} is not run, {nothing}: there
-  was nothing to count. Each seed is another world, log, start and training.
+  was nothing to count. Each seed is another world, log, start and training. The interval is over
+  seeds alone, and a few may agree by chance; CLAIMS.md takes the wider of it and of what the number
+  of exam episodes allows.
 - **greedy**: the same tasks once each, with the likeliest action instead of a sampled one. RL
   practises sampling, and makes what an agent mostly does what it nearly always does; how much of
   its gain is only that, this column tells.
@@ -120,6 +122,8 @@ NOTES = {
     "records.",
     "size": "The agent is as large as the experience model: both begin with the same backbone, so "
     "the start differs too, and a row tells of both.",
+    "dreams": "The row *begun from SFT* starts its RL with the agent of SFT (its success is in "
+    "Table 1) and not with that of the column *start*.",
     "alfworld": "The loop on the benchmark's own 3,553 training and 140 *valid seen* games, in our "
     "engine, which repeats the real one's recorded transcripts to the letter. Rewards, steps and "
     "games are ALFWorld's; the sentences are shortened, and the backbone is the house's.",

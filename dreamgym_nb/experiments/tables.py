@@ -188,7 +188,7 @@ def highest_1(recorded: Recorded) -> str:
             first, *others = sorted(means, key=lambda name: -means[name])
             words = f"{first} in the {world} ({means[first]:.2f}"
             told.append(f"{words}{_apart(recorded, world, first, others)})")
-    return f"The highest mean has {', '.join(told)}." if told else ""
+    return f"Highest mean: {'; '.join(told)}." if told else ""
 
 
 def _apart(recorded: Recorded, world: str, first: str, others: Sequence[str]) -> str:

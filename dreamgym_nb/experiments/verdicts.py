@@ -3,7 +3,8 @@
 A claim holds if the whole 95% interval of its comparison, paired by seed, is on its side of
 the bound (for successes the wider of two intervals, see `compare`); it does not hold if the
 whole interval is on the other; in between the seeds do not decide, and the verdict says which
-way the mean points.  `claims` says what is compared.
+way the mean points, as it is printed: a difference of +0.000 points nowhere, so "more than
+nothing" is not met by it.  `claims` says what is compared.
 """
 
 from __future__ import annotations
@@ -97,6 +98,8 @@ def judge(
         return Verdict(UNTESTABLE, f"{numbers}; both are below {floor:g}")
     short = format(found.value, ".2f" if found.kind == "ratio" else "+.3f")
     low, value, high = found.low, found.value, found.high
+    if found.kind == "difference":
+        value = round(value, 3)  # means that are equal differ by what floats leave
     if below:
         low, value, high, bound = -high, -value, -low, -bound
     # "More than nothing" is not met by nothing.
@@ -324,8 +327,10 @@ def cheaper_than_chromium(log_paid_by: Collection[str] = ()) -> Test:
             return told
         inside = ratio(*sides(()))
         return told.but(
-            f"seconds of a processor, {slower:.2f} of them Chromium's; against RL in our "
-            f"simulator a dreamed transition costs {inside.value:.1f} times as much"
+            f"seconds of a processor, {slower:.2f} of them Chromium's, which are taken as exact "
+            "(one measurement), so the interval is over seeds only; per transition, not per "
+            "success; against RL in our simulator a dreamed transition costs "
+            f"{inside.value:.1f} times as much"
         )
 
     return test
