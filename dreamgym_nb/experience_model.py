@@ -9,6 +9,7 @@ the world's own rule, `fold`, makes the next abstract state of it.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -354,6 +355,8 @@ def some_of(trajectories: Iterable[str], share: float, seed: int = 0) -> set[str
         UserError: a share of nothing or less, a broken number, or more than there are.
     """
     ids = list(dict.fromkeys(trajectories))
+    if not math.isfinite(share):
+        raise UserError(f"share={share} is no number.")
     n = max(1, round(share * len(ids))) if share <= 1 else int(share)
     if share <= 0 or (share > 1 and share != n) or (ids and n > len(ids)):
         raise UserError(

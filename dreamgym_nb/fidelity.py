@@ -20,7 +20,8 @@ Fold = Callable[[str, str, str], str]
 class Fidelity:
     """Shares of held-out transitions that the dream gets right; each in [0, 1].
 
-    All but `hidden` leave out the transitions that show what nothing before could tell.
+    All but `hidden` and `false_end` leave out the transitions that show what nothing before
+    could tell.
 
     Attributes:
         valid: exact next state on actions that work.

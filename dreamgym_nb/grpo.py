@@ -172,10 +172,11 @@ def uniform_tasks(tasks: Sequence[Task]) -> PickTasks:
 def is_spent(budget: int | None, history: RLHistory) -> bool:
     """Whether one more iteration, as long as the longest so far, would go beyond the budget.
 
-    The first iteration is always run: nothing tells before how long it will be.
+    The first iteration is always run: nothing tells before how long it will be.  And the last
+    may go beyond the budget by what it is longer than all before it.
 
     Args:
-        budget: the most transitions; None for no limit.
+        budget: transitions; None for no limit.
         history: the iterations so far, at least one.
     """
     so_far = [0, *history.column("transitions")]
@@ -203,7 +204,7 @@ def train_grpo(
         settings: see `GRPOSettings`.
         on_iteration: called after each update with its record and episodes;
             it may add to ``record.extra``.
-        budget: the most transitions, see `is_spent`.
+        budget: of transitions, which the last iteration may pass a little, see `is_spent`.
 
     Returns:
         The history, one record for each iteration.

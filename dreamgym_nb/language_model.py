@@ -319,7 +319,8 @@ class LanguageModel:
             generator: source of randomness for sampling.
 
         Raises:
-            UserError: a prompt and what may follow it are longer than the model reads.
+            UserError: a prompt and what may follow it are longer than the model reads, or a
+                temperature is below 0.
         """
         self.check_length(
             max(map(len, prompts), default=0) + max_new_tokens,

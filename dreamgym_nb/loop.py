@@ -255,7 +255,7 @@ def train_rl(
         settings: `GRPOSettings` or `PPOSettings`.
         on_iteration: called after each update with its record and episodes.
         value_head: PPO's, trained in place; a new one when omitted.
-        budget: the most transitions, see `grpo.is_spent`; no limit when omitted.
+        budget: of transitions, see `grpo.is_spent`; no limit when omitted.
     """
     if isinstance(settings, PPOSettings):
         return train_ppo(agent, make_worlds, pick_tasks, settings, on_iteration, value_head, budget)
@@ -286,21 +286,24 @@ def dream_rl(
         value_head: PPO's, see `train_ppo`.
         on_iteration: see `grpo.train_grpo`.
     """
-    hidden, generated = prepared.world.hidden, prepared.model.generated
+    hidden, elsewhere = prepared.world.hidden, prepared.model.generated
     observe = getattr(curriculum, "observe", None)
 
     def sound(t: Transition) -> bool:
         return t.observation != UNREADABLE.observation and not hidden(t.state, t.action)
 
     def after(record: IterationRecord, episodes: list[Episode]) -> None:
+        nonlocal elsewhere
         if grow:
             dreamed = [t for t in transitions_of(e.trajectory for e in episodes) if sound(t)]
             record.extra["new_memories"] = prepared.model.buffer.add(dreamed)
-        record.extra["generated"] = prepared.model.generated - generated
+        record.extra["generated"] = prepared.model.generated - elsewhere
         if observe is not None:
             observe(episodes, settings.group_size)
         if on_iteration is not None:
-            on_iteration(record, episodes)
+            before = prepared.model.generated
+            on_iteration(record, episodes)  # which may dream, too, to look at the agent
+            elsewhere += prepared.model.generated - before
 
     return train_rl(
         agent,
@@ -327,7 +330,7 @@ def real_rl(
         world: counts each step, `World.real_steps`.
         agent: the policy, trained in place: the agent's start, or what the dream made of it.
         settings: of GRPO or PPO.
-        budget: the most real transitions, see `grpo.is_spent`; no limit when omitted.
+        budget: of real transitions, see `grpo.is_spent`; no limit when omitted.
         value_head: PPO's; that of the dream goes on with what it learned there.
         on_iteration: see `grpo.train_grpo`.
     """

@@ -252,7 +252,7 @@ def train_ppo(
             it may add to ``record.extra``.
         value_head: trained in place; pass the same one again to go on with what it
             learned, as from the dream to the real world.  A new one when omitted.
-        budget: the most transitions, see `grpo.is_spent`.
+        budget: of transitions, see `grpo.is_spent`.
 
     Returns:
         The history, one record for each iteration.  Its ``extra`` holds

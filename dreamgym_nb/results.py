@@ -128,7 +128,7 @@ def first_light(
         "curve": curve,
         "history": [r.to_json() for r in history.iterations],
         "memories": dict(ready.model.buffer.sources),
-        "unreadable": ready.model.unreadable,
+        "unreadable": ready.model.unreadable,  # in all that was asked, exams included
         "seconds": {**ready.seconds, "dream rl": history.iterations[-1].seconds},
         "minutes_in_all": (time.perf_counter() - start) / 60,
     }

@@ -9,6 +9,7 @@ a shared model cheap.  For models of billions of weights use vLLM; the client is
 from __future__ import annotations
 
 import json
+import math
 import queue
 import threading
 import time
@@ -69,6 +70,7 @@ class Server:
     ) -> None:
         self.lm, self.name, self.batches = lm, name, []
         self._waiting: queue.Queue[_Request | None] = queue.Queue()
+        self._open, self._line = True, threading.Lock()
         handler = type("Handler", (_Handler,), {"owner": self})
         try:
             self._http = ThreadingHTTPServer((host, port), handler)
@@ -90,9 +92,11 @@ class Server:
         self.close()
 
     def close(self) -> None:
-        """Stop listening; what was asked before is still answered."""
+        """Stop listening; what was asked before is still answered, and later requests refused."""
         self._http.shutdown()
-        self._waiting.put(None)
+        with self._line:  # so that nobody comes after the None, where no answer would
+            self._open = False
+            self._waiting.put(None)
         for thread in self._threads:
             thread.join()
         self._http.server_close()
@@ -103,8 +107,15 @@ class Server:
             self._threads[0].join(0.5)
 
     def ask(self, request: _Request) -> list[Generation]:
-        """Put a request in line and wait for its texts."""
-        self._waiting.put(request)
+        """Put a request in line and wait for its texts.
+
+        Raises:
+            ConnectionAbortedError: the server is closed.
+        """
+        with self._line:
+            if not self._open:
+                raise ConnectionAbortedError("this server is closed")
+            self._waiting.put(request)
         return request.answer.result()
 
     def _write(self) -> None:
@@ -177,11 +188,15 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             request = self._read(json.loads(sent))
-        except (ValueError, TypeError, AttributeError) as e:
+        except (ValueError, TypeError, AttributeError, OverflowError) as e:
             self._refuse(400, str(e))
             return
         try:
             written = self.owner.ask(request)
+        except ConnectionAbortedError as e:  # an open connection outlives the one that listens
+            self.close_connection = True
+            self._refuse(503, str(e))
+            return
         except Exception as e:
             self._refuse(500, f"{type(e).__name__}: {e}")
             return
@@ -201,15 +216,18 @@ class _Handler(BaseHTTPRequestHandler):
         prompts = body["prompt"] if isinstance(body.get("prompt"), list) else [body.get("prompt")]
         if not prompts or not all(isinstance(p, str) and p for p in prompts):
             raise ValueError("prompt is a text or a list of texts, none of them empty")
-        limit, heat = int(body.get("max_tokens") or 16), float(body.get("temperature", 1.0))
-        if not 0 < limit <= MAX_NEW_TOKENS or not heat >= 0:
+        limit = 16 if body.get("max_tokens") is None else int(body["max_tokens"])
+        heat = float(body.get("temperature", 1.0))
+        if not 0 < limit <= MAX_NEW_TOKENS or not 0 <= heat < math.inf:
             raise ValueError(f"max_tokens is 1 to {MAX_NEW_TOKENS}, temperature 0 or more")
-        seed = body.get("seed")
+        seed = None if body.get("seed") is None else int(body["seed"])
+        if seed is not None and not -(2**63) <= seed < 2**64:
+            raise ValueError("seed is a whole number of 64 bits")
         rows = [self.owner.lm.encode(p) for p in prompts]
         longest = self.owner.lm.context
         if longest and max(map(len, rows)) + limit > longest:
             raise ValueError(f"prompt and answer together have at most {longest} tokens")
-        return _Request(rows, limit, heat, None if seed is None else int(seed))
+        return _Request(rows, limit, heat, seed)
 
     def _told(self, request: _Request, written: Sequence[Generation]) -> dict[str, Any]:
         lm, choices = self.owner.lm, []

@@ -10,12 +10,14 @@ is sampled does not depend on the number of cores.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
+from dreamgym_nb.errors import UserError
 from dreamgym_nb.generation import Generation, Session, closed_up
 from dreamgym_nb.heap import share_one_heap
 
@@ -101,10 +103,22 @@ class Team:
         generator: torch.Generator | None = None,
         last: bool = False,
     ) -> list[Generation]:
-        """Let the model continue every row, see `Session.write`."""
+        """Let the model continue every row, see `Session.write`.
+
+        Args:
+            max_new_tokens: limit on the tokens of one row.
+            temperature: 0 for greedy; one for all rows, or one for each.
+            generator: source of randomness for sampling.
+            last: whether nothing is read or written after it.
+
+        Raises:
+            UserError: a temperature is below 0 or no number.
+        """
         n, device = len(self.place), self.sessions[0].lm.device
         luck = torch.rand(n, max_new_tokens, device=device, generator=generator)
         heat = [temperature] * n if isinstance(temperature, (int, float)) else temperature
+        if not all(0 <= t < math.inf for t in heat):
+            raise UserError(f"Temperatures are numbers of at least 0, not {temperature}.")
         hands = zip(self.sessions, self._dealt(heat), self._dealt(list(luck)), strict=True)
         done = self._do(
             [

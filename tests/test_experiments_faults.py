@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import pytest
 from test_experiments import METHODS, RUNS, settings, toy
@@ -48,6 +49,45 @@ def test_a_record_names_the_code_that_ran_and_not_what_came_meanwhile(tmp_path, 
     assert records.load(run)["machine"]["commit"] == "before"
     stage = Stages(tmp_path / "others").stage("late", {}, make)
     assert stage.origin["commit"] == "after"
+
+
+def test_a_redo_that_was_interrupted_goes_on(tmp_path, capsys):
+    records, stages = Records(tmp_path / "runs"), tmp_path / "stages"
+    two, taken = [Run("shop", "sft", 0), Run("shop", "sft", 1)], []
+
+    def counted(ctx):
+        taken.append(ctx.run.seed)
+        if taken == [0, 1, 0, 1]:
+            raise KeyboardInterrupt
+        return toy(ctx)
+
+    def go(redo):
+        does = {"sft": Method(counted, settings)}
+        return run_all(two, does, records, jobs=1, stages=stages, redo=redo)
+
+    assert go(False) == two
+    with pytest.raises(KeyboardInterrupt):
+        go(True)
+    assert go(True) == two[1:], "the first has been done anew"
+    assert "A --redo that was interrupted goes on" in capsys.readouterr().out
+    assert go(True) == two, "that redo was over, so this is another"
+    assert taken == [0, 1, 0, 1, 1, 0, 1]
+
+
+def test_what_went_on_from_a_stage_is_made_again_after_it(tmp_path):
+    made = []
+
+    def both(since=0.0):
+        stages = Stages(tmp_path, since)
+        first = stages.stage("first", {}, lambda folder: made.append("first") or {})
+        Stages(tmp_path).stage("then", {}, lambda folder: made.append("then") or {}, [first.folder])
+
+    both()
+    both()
+    assert made == ["first", "then"]
+    both(since=time.time())  # as a --redo of the first alone does
+    both()
+    assert made == ["first", "then"] * 2
 
 
 def test_a_stage_that_is_made_again_serves_until_the_new_one_is_there(tmp_path):

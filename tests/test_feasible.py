@@ -71,6 +71,8 @@ def test_what_a_shop_s_test_tasks_buy_is_kept_for_them(worlds):
     task = world.tasks("test")[0]
     dearer = {**task.goal, "price_upper": 400.0, "attributes": ["new"]}
     assert banned(Task("shop", "gen/1", instruction_of(dearer)))
+    shouted = instruction_of(dearer).replace("find", "Find  ").upper()
+    assert banned(Task("shop", "gen/3", shouted)), "neither capitals nor blanks hide it"
     assert not banned(Task("shop", "gen/2", "sing"))
     for other in (worlds["house"], worlds["web"], written_shop()):
         assert not any(map(asks_as_test(other), other.tasks("test")))

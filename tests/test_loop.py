@@ -203,6 +203,16 @@ def test_the_real_experience_model_dreams_through_the_whole_loop(prepared):
     assert 0 < generated[0] <= generated[1] == prepared.model.generated <= prepared.model.asked
 
 
+def test_what_is_dreamed_to_look_at_the_agent_is_not_counted_as_training(prepared):
+    def look(record, episodes):
+        prepared.model.generated += 1000  # as an exam in the dream does
+
+    history = dream_rl(prepared, prepared.agent.copy(), SETTINGS, on_iteration=look)
+    first, last = history.column("generated")
+    assert 0 < first <= last < 1000
+    assert last == prepared.model.generated - 2000
+
+
 # ---- asking the real world ----------------------------------------------------------------------
 
 

@@ -336,6 +336,8 @@ def test_an_answer_that_is_no_json_gets_a_sentence():
         ({"model": "desk"}, 400, "prompt is a text"),
         ({"model": "desk", "prompt": []}, 400, "prompt is a text"),
         ({"model": "desk", "prompt": "a", "max_tokens": -1}, 400, "max_tokens is 1 to"),
+        ({"model": "desk", "prompt": "a", "max_tokens": 0}, 400, "max_tokens is 1 to"),
+        ({"model": "desk", "prompt": "a", "seed": 2**64}, 400, "64 bits"),
         ({"model": "desk", "prompt": "a", "temperature": -1}, 400, "temperature 0 or more"),
         ({"model": "desk", "prompt": "a", "stream": True}, 400, "stream=True is not done"),
         ({"model": "desk", "prompt": "a", "stop": ["x"]}, 400, "is not done here"),
@@ -371,3 +373,11 @@ def test_a_taken_port_gets_a_sentence(server, here):
     port = int(server.url.split(":")[2].split("/")[0])
     with pytest.raises(UserError, match=f"Port {port} of 127.0.0.1 cannot be listened on"):
         serving.Server(here.lm, "again", port=port)
+
+
+def test_after_the_end_an_open_connection_is_refused_not_left_waiting(connect, here, no_sleep):
+    with Server(here.lm, "desk") as server:
+        model = connect(server.url, "desk", tries=1, timeout=20.0)
+        assert model.continue_texts(["Task: a"], 3, [0.0])
+    with pytest.raises(UserError, match="503 .*this server is closed"):
+        model.continue_texts(["Task: a"], 3, [0.0])

@@ -86,12 +86,12 @@ def transfer(ctx: Context) -> dict[str, Any]:
     ready = stages.prepare(ctx, here)
     dream = trained.dreamed(ctx, home, there, "grpo")
     agents = {
-        "before": (home.prepared.agent, ""),
-        "after": (LanguageModel.load(dream.folder / "agent"), dream.folder.name),
+        "before": (home.prepared.agent, "", home.folder),
+        "after": (LanguageModel.load(dream.folder / "agent"), dream.folder.name, dream.folder),
     }
     found = {
-        name: trained.visited(ctx, ready, here, agent, {**home.key, "agent": key})
-        for name, (agent, key) in agents.items()
+        name: trained.visited(ctx, ready, here, agent, {**home.key, "agent": key}, folder)
+        for name, (agent, key, folder) in agents.items()
     }
     told = stages.start_exam(ctx, ready, here)
     return {

@@ -7,6 +7,7 @@ A run that fails is told, and the others go on.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -21,8 +22,9 @@ from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from dreamgym_nb.errors import UserError
+from dreamgym_nb.experience import atomic_write
 from dreamgym_nb.experiments.grid import Run
-from dreamgym_nb.experiments.store import Record, Records, Stages, machine, plain
+from dreamgym_nb.experiments.store import Record, Records, Stages, cache_folder, machine, plain
 from dreamgym_nb.machine import SWITCHES, available_cpus, available_memory, set_threads
 
 PROCESS_BYTES = 2 * 10**9  # what a run may take in memory
@@ -150,7 +152,8 @@ def run_all(
         threads: of each process.  One is best for the course's small models.
         executor: ``"local"`` for processes of this machine, ``"ray"`` for the
             Ray cluster that `ray.init` finds, or a local one.
-        redo: do also the runs that are recorded, and again all stages that they take.
+        redo: do also the runs that are recorded, and again all stages that they take; if the
+            same was interrupted before, it goes on.
         say: where progress is told.
 
     Returns:
@@ -163,11 +166,15 @@ def run_all(
     for run in runs:
         if run.method not in methods:
             raise UserError(f"No method {run.method!r} is known; there are: {', '.join(methods)}.")
-    todo = [run for run in runs if redo or not records.has(run)]
+    marker = _marker(runs, stages or cache_folder(), records)
+    since = _begun(marker) if redo else 0.0
+    todo = [run for run in runs if records.written(run) <= since]
     say(f"{len(todo)} of {len(runs)} runs to do; the others are recorded.")
+    if redo and len(todo) < len(runs):
+        say(f"A --redo that was interrupted goes on. To begin it anew delete {marker}.")
     if not todo:
+        marker.unlink(missing_ok=True)
         return []
-    since = time.time() if redo else 0.0
     calls = [(run, methods[run.method], stages, threads, since) for run in todo]
     done, failures = [], []
     records.folder.mkdir(parents=True, exist_ok=True)  # hours before the first record
@@ -192,7 +199,20 @@ def run_all(
             f"{len(failures)} of {len(todo)} runs failed: {', '.join(map(str, failures))}. What "
             "each raised stands above; the others are recorded. Mend it, then run the same again."
         )
+    marker.unlink(missing_ok=True)
     return done
+
+
+def _marker(runs: Sequence[Run], stages: Path, records: Records) -> Path:
+    """The file that says when a redo of these runs began; it is there until all are done."""
+    text = "\n".join([str(records.folder.resolve()), *sorted(map(str, runs))])
+    return stages / f".redo-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _begun(marker: Path) -> float:
+    if not marker.exists():
+        atomic_write(marker, repr(time.time()))
+    return float(marker.read_text(encoding="utf-8"))
 
 
 def _in_parallel(

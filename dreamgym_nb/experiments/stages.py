@@ -90,7 +90,7 @@ def backbone_of(ctx: Context, plan: Plan, world: str) -> tuple[LanguageModel, st
         lengths = range(1, len(recipe.stages) + 1)
         parts = [dataclasses.replace(recipe, stages=recipe.stages[:n]) for n in lengths]
         train = _next_stage
-    lm, keys = None, []
+    lm, keys, last = None, [], []
     for part in parts:  # each of them is a stage of ours
         keys.append(asdict(part))
 
@@ -102,7 +102,9 @@ def backbone_of(ctx: Context, plan: Plan, world: str) -> tuple[LanguageModel, st
             lm.save(folder / "model")
             return {"minutes": history.seconds[-1] / 60, "parameters": lm.parameters}
 
-        stage = ctx.stages.stage("backbone", {"version": STAGES, "parts": keys}, make)
+        key = {"version": STAGES, "parts": keys}
+        stage = ctx.stages.stage("backbone", key, make, last)
+        last = [stage.folder]
         lm = LanguageModel.load(stage.folder / "model")
     assert lm is not None  # there is a part
     return lm, stage.folder.name
@@ -158,7 +160,8 @@ def prepare(ctx: Context, plan: Plan | None = None, world: str | None = None) ->
             "parameters": backbone.parameters,
         }
 
-    stage = ctx.stages.stage("prepared", key, make)
+    begun = [ctx.stages.folder / weights] if plan.backbone else []
+    stage = ctx.stages.stage("prepared", key, make, begun)
     home = world_of(world, seed)
     log = collect_log(home, home.tasks("train"), sizes.log_episodes, seed=sizes.seed)
     model = ExperienceModel(
@@ -200,7 +203,7 @@ def start_exam(ctx: Context, ready: Ready, plan: Plan) -> Stage:
         told = examine(fresh, plan, fresh.prepared.agent, dream=True)
         return {**told, "seconds": {"exam": time.perf_counter() - start}}
 
-    return ctx.stages.stage("start", key, make)
+    return ctx.stages.stage("start", key, make, [ready.folder])
 
 
 def greedy_exam(ctx: Context, ready: Ready, plan: Plan, agent: Path) -> dict[str, Any]:
@@ -222,4 +225,5 @@ def greedy_exam(ctx: Context, ready: Ready, plan: Plan, agent: Path) -> dict[str
         tasks = spread(ready.exam.tasks("test"), plan.scale.exam[0])
         return evaluate(lm, real(ready.exam), tasks, temperature=0.0).to_json()
 
-    return ctx.stages.stage("greedy", key | {"tasks": plan.scale.exam[0]}, make).info
+    key |= {"tasks": plan.scale.exam[0]}
+    return ctx.stages.stage("greedy", key, make, [agent]).info

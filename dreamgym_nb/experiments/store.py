@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -96,6 +96,10 @@ class Records:
     def has(self, run: Run) -> bool:
         """Whether the run is recorded."""
         return self.path(run).is_file()
+
+    def written(self, run: Run) -> float:
+        """When its record was written (`time.time`); 0 if there is none."""
+        return self.path(run).stat().st_mtime if self.has(run) else 0.0
 
     def save(self, run: Run, body: Mapping[str, Any]) -> Path:
         """Write the record of a finished run, atomically."""
@@ -189,8 +193,9 @@ class Stages:
         name: str,
         key: Mapping[str, Any],
         make: Callable[[Path], Mapping[str, Any]],
+        after: Sequence[Path] = (),
     ) -> Stage:
-        """The stage, made first if it is not there.
+        """The stage, made first if it is not there, or older than one that it goes on from.
 
         A second process that asks for it meanwhile waits.  If `make` raises or
         is killed, nothing is left of the stage.
@@ -199,19 +204,21 @@ class Stages:
             name: what kind of stage; the first part of its folder's name.
             key: all that its result depends on, plain values.
             make: given an empty folder, does the work there and returns `info`.
+            after: folders of the stages that it goes on from.
 
         Raises:
             UserError: the folder of the stage is damaged, and it is not to be made again.
         """
         place = self.place(name, key)
         self.folder.mkdir(parents=True, exist_ok=True)
+        since = max([self.since, *(self._found(f).origin.get("time", 0.0) for f in after)])
         with FileLock(self.folder / f".{place.name}.lock"):
-            if found := self._usable(place):
+            if found := self._usable(place, since):
                 return found
             self._make(place, key, make)
             return replace(self._found(place), made=True)
 
-    def _usable(self, place: Path) -> Stage | None:
+    def _usable(self, place: Path, since: float) -> Stage | None:
         if not place.is_dir():
             return None
         try:
@@ -220,7 +227,7 @@ class Stages:
             if not self.since:
                 raise
             return None  # damaged, and to be made again anyway
-        return found if found.origin.get("time", 0.0) >= self.since else None
+        return found if found.origin.get("time", 0.0) >= since else None
 
     def _found(self, place: Path) -> Stage:
         try:

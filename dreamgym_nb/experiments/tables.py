@@ -96,7 +96,7 @@ def greedy_success(record: Record) -> float | None:
 
 
 def success_before(record: Record) -> float:
-    """Success on test tasks of the agent's start, from which this record's RL went on."""
+    """Success on test tasks of the agent's start, before SFT where RL goes on from that."""
     return record["start"]["real"]["success"]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ def improve(
     begin: LanguageModel,
     first: Mapping[str, Any],
     train: Train,
+    after_stages: Sequence[Path],
     dream: bool = False,
 ) -> Stage:
     """Train an agent by RL, look at it on the way, examine it at the end; one stage.
@@ -60,6 +61,7 @@ def improve(
         train: does the training, given the agent, what to call after each iteration and the
             folder of the stage; returns its history, and what else is to be kept:
             the transitions at least.
+        after_stages: the folders of the stages that it goes on from.
         dream: whether to examine in the dream too, as it is after the training.
     """
 
@@ -104,7 +106,7 @@ def improve(
             "cpu_seconds": worked,
         }
 
-    return ctx.stages.stage(name, key, make)
+    return ctx.stages.stage(name, key, make, after_stages)
 
 
 def _place(record: IterationRecord) -> dict[str, Any]:
@@ -168,11 +170,19 @@ def dreamed(ctx: Context, ready: Ready, plan: Plan, algorithm: str) -> Stage:
         told = {} if picks is None else {"curriculum": picks.summary()}
         return history, {"transitions": counts, **told}
 
+    name, begun = f"{algorithm}_dream", _begun(ctx, ready, plan, before)
+    return improve(ctx, name, key, ready, plan, *begun[:2], train, begun[2], dream=True)
+
+
+def _begun(
+    ctx: Context, ready: Ready, plan: Plan, before: Stage | None
+) -> tuple[LanguageModel, Mapping[str, Any], list[Path]]:
+    """The agent that RL goes on from, its exam, and the folders of the stages behind it."""
     if before is None:
-        agent, first = ready.prepared.agent, start_exam(ctx, ready, plan).info
-    else:
-        agent, first = LanguageModel.load(before.folder / "agent"), before.info["exam"]
-    return improve(ctx, f"{algorithm}_dream", key, ready, plan, agent, first, train, dream=True)
+        told = start_exam(ctx, ready, plan)
+        return ready.prepared.agent, told.info, [ready.folder, told.folder]
+    agent = LanguageModel.load(before.folder / "agent")
+    return agent, before.info["exam"], [ready.folder, before.folder]
 
 
 @contextlib.contextmanager
@@ -244,11 +254,8 @@ def practised(
             )
         return history, {"transitions": {"real": world.real_steps}}
 
-    if before is None:
-        begin, first = ready.prepared.agent, start_exam(ctx, ready, plan).info
-    else:
-        begin, first = LanguageModel.load(before.folder / "agent"), before.info["exam"]
-    return improve(ctx, name, key, ready, plan, begin, first, train)
+    begin, first, begun = _begun(ctx, ready, plan, before)
+    return improve(ctx, name, key, ready, plan, begin, first, train, begun)
 
 
 # ---- imitation ------------------------------------------------------------------------------
@@ -294,13 +301,28 @@ def imitated(ctx: Context, ready: Ready, plan: Plan, method: str) -> Stage:
             "cpu_seconds": worked,
         }
 
-    return ctx.stages.stage(method, key, make)
+    begun = [ready.folder] if before is None else [ready.folder, before.folder]
+    return ctx.stages.stage(method, key, make, begun)
 
 
 def visited(
-    ctx: Context, ready: Ready, plan: Plan, agent: LanguageModel, key: Mapping[str, Any]
+    ctx: Context,
+    ready: Ready,
+    plan: Plan,
+    agent: LanguageModel,
+    key: Mapping[str, Any],
+    source: Path,
 ) -> Stage:
-    """An agent of another world here: examined at once, and after RL at the small budget."""
+    """An agent of another world here: examined at once, and after RL at the small budget.
+
+    Args:
+        ctx: the run.
+        ready: the world that it visits.
+        plan: of its sizes there.
+        agent: the visitor.
+        key: what it depends on.
+        source: the folder of the stage that made it.
+    """
     settings = rl_settings(plan, "grpo", "small")
     budget = plan.scale.small_budget
     key = {
@@ -311,7 +333,7 @@ def visited(
         "measured": [plan.scale.exam, plan.scale.look, plan.scale.every],
     }
     first = ctx.stages.stage(
-        "zero_shot", key, lambda folder: examine(ready, plan, agent, dream=False)
+        "zero_shot", key, lambda folder: examine(ready, plan, agent, dream=False), [source]
     )
 
     def train(
@@ -321,5 +343,6 @@ def visited(
         history = loop.real_rl(world, agent, settings, budget=budget, on_iteration=after)
         return history, {"transitions": {"real": world.real_steps}}
 
-    after = improve(ctx, "visited", key, ready, plan, agent, first.info, train)
+    begun = [source, first.folder]
+    after = improve(ctx, "visited", key, ready, plan, agent, first.info, train, begun)
     return dataclasses.replace(after, info={**after.info, "zero_shot": first.info["real"]})

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from dreamgym_nb.experience import Task
+from dreamgym_nb.task_words import words_of
 from dreamgym_nb.worlds.base import SPLITS, World
 from dreamgym_nb.worlds.catalogue import judge
 from dreamgym_nb.worlds.furniture import FITS
@@ -80,7 +81,8 @@ def asks_as_test(world: World) -> Callable[[Task], bool]:
     kept = {_bought(task.goal) for task in world.tasks("test")}
 
     def banned(task: Task) -> bool:
-        goal = shop_goal(task.instruction)
+        # As the filter compares words: neither capitals nor blanks make another task of it.
+        goal = shop_goal(" ".join(words_of(task.instruction)))
         return goal is not None and _bought(goal) in kept
 
     return banned
