@@ -123,9 +123,13 @@ def test_what_is_recorded_is_not_done_again(recorded, monkeypatch):
     first = trust.read(folder)
     trust.run(folder, seeds=(0, 1, 2))
     assert asked == [0, 1, 2] and trust.read(folder)["tables"][:4] == first["tables"]
+    monkeypatch.setattr(trust.stages, "STAGES", 99)
+    trust.run(folder, seeds=(1,))
+    assert asked == [0, 1, 2, 1], "another experience model"
+    assert [row["seed"] for row in trust.read(folder)["tables"]] == [0, 0, 1, 1, 2, 2]
     monkeypatch.setattr(trust, "SKILL", 0.6)
     trust.run(folder, seeds=(0,))
-    assert asked == [0, 1, 2, 0] and len(trust.read(folder)["tables"]) == 2, "sizes changed"
+    assert asked == [0, 1, 2, 1, 0] and len(trust.read(folder)["tables"]) == 2, "sizes changed"
 
 
 def test_the_pages_tell_what_is_recorded(recorded, tmp_path_factory):

@@ -117,6 +117,26 @@ def _next_stage(recipe: Recipe, lm: LanguageModel | None) -> tuple[LanguageModel
     return trained, histories[-1]
 
 
+def prepared_key(ctx: Context, plan: Plan, world: str, weights: str) -> tuple[dict[str, Any], int]:
+    """What step A depends on, and on how many held-out episodes its model is measured.
+
+    Args:
+        ctx: the run.
+        plan: of the preparation.
+        world: in which.
+        weights: which backbone, see `backbone_of`.
+    """
+    episodes = min(HELD_OUT, FEWER.get(world, HELD_OUT))
+    return {
+        "version": STAGES,
+        "world": world,
+        "seed": ctx.run.seed,
+        "preparation": asdict(plan.scale.preparation),
+        "backbone": weights,
+        "held_out": [plan.scale.exam[0], episodes],
+    }, episodes
+
+
 def prepare(ctx: Context, plan: Plan | None = None, world: str | None = None) -> Ready:
     """Step A of a plan: made once, then put together again from its weights.
 
@@ -130,15 +150,7 @@ def prepare(ctx: Context, plan: Plan | None = None, world: str | None = None) ->
     plan = plan or resolve(ctx.run)
     sizes, seed = plan.scale.preparation, ctx.run.seed
     backbone, weights = backbone_of(ctx, plan, world)
-    held_out_episodes = min(HELD_OUT, FEWER.get(world, HELD_OUT))
-    key = {
-        "version": STAGES,
-        "world": world,
-        "seed": seed,
-        "preparation": asdict(sizes),
-        "backbone": weights,
-        "held_out": [plan.scale.exam[0], held_out_episodes],
-    }
+    key, held_out_episodes = prepared_key(ctx, plan, world, weights)
 
     def make(folder: Path) -> dict[str, Any]:
         ctx.say(f"prepares the {world}")

@@ -22,6 +22,7 @@ from dreamgym_nb.experiments import stages
 from dreamgym_nb.experiments.claims import Claim
 from dreamgym_nb.experiments.grid import SEEDS, Run
 from dreamgym_nb.experiments.runner import Context, tell
+from dreamgym_nb.experiments.scale import resolve
 from dreamgym_nb.experiments.store import RUNS, Stages
 from dreamgym_nb.experiments.tables import markdown
 from dreamgym_nb.experiments.verdicts import FAILS, HOLDS, NOT_RUN, Verdict
@@ -194,20 +195,29 @@ def run(folder: Path = RESULTS, seeds: Sequence[int] = range(SEEDS["shop"])) -> 
     if told.get("sizes") != sizes:
         survey = surveyed(theory.survey(PAIRS))
         told = {"schema": SCHEMA, "sizes": sizes, "survey": survey, "tables": []}
-    told |= {"date": date.today().isoformat(), "machine": described("torch", "transformers")}
-    known = {row["seed"] for row in told["tables"]}
     for seed in seeds:
-        if seed in known:
-            continue
         ctx = Context(Run("shop", "grpo_dream", seed), Stages(None, 0.0), tell)
+        model = _model(ctx)
+        if any(row["seed"] == seed and row.get("model") == model for row in told["tables"]):
+            continue
+        told |= {"date": date.today().isoformat(), "machine": described("torch", "transformers")}
+        told["tables"] = [row for row in told["tables"] if row["seed"] != seed]
         ready = stages.prepare(ctx)
         tasks = spread(ready.exam.tasks("test"), TASKS)
         for task in tasks:
             row = study(ready.exam, ready.prepared.model, task)
-            told["tables"].append({"seed": seed, **row})
+            told["tables"].append({"seed": seed, "model": model, **row})
             tell(f"seed {seed}, {task.instruction}: {sum(row['wrong'].values())} wrong entries")
+        told["tables"].sort(key=lambda row: row["seed"])
         atomic_write(folder / FILE, json.dumps(told, indent=1) + "\n")
     return told
+
+
+def _model(ctx: Context) -> str:
+    """Which experience model is asked: the stage of step A that it is of."""
+    plan = resolve(ctx.run)
+    key, _ = stages.prepared_key(ctx, plan, "shop", stages.backbone_of(ctx, plan, "shop")[1])
+    return ctx.stages.place("prepared", key).name
 
 
 _SIZES = {"PAIRS", "TASKS", "PAGES", "SKILL", "SLIP", "DELTA", "UPDATES"}
