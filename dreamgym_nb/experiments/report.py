@@ -118,8 +118,8 @@ No agent is chosen by its success on test tasks: each is the last of its run."""
 NOTES = {
     "table2": "The backbones were pre-trained with all parts of the prompt. A row without one has "
     "the updates of step A to get used to that, so a difference is the part's worth and that "
-    "habit's together (lesson 09). Rows were made on different days: their commits are in the "
-    "records.",
+    "habit's together (lesson 09). Rows were made on different days and machines: the records have "
+    "their commits and processors.",
     "size": "The agent is as large as the experience model: both begin with the same backbone, so "
     "the start differs too, and a row tells of both.",
     "dreams": "The row *begun from SFT* starts its RL with the agent of SFT (its success is in "
@@ -127,6 +127,9 @@ NOTES = {
     "alfworld": "The loop on the benchmark's own 3,553 training and 140 *valid seen* games, in our "
     "engine, which repeats the real one's recorded transcripts to the letter. Rewards, steps and "
     "games are ALFWorld's; the sentences are shortened, and the backbone is the house's.",
+    "transfer": "The joint backbone was pre-trained twice by one recipe: anew on another kind of "
+    "processor, where rounding leads elsewhere, for seeds 1, 3 and 4 of house → shop. So compare "
+    "before and after, which are of one backbone, and not one row with another.",
     "cut": "This was not planned: PPO's first records, in which a cut episode was worth V, had "
     "shown what that does to V, and were taken out and run again (commit 01adaec; its parent has "
     "them). The house was kept for comparison.",
@@ -180,10 +183,10 @@ def tables_page(
             missing.append(name)
             continue
         parts.append(f"## {table.title}")
+        parts += [NOTES[name]] if name in NOTES else []
         if name == "transfer":
             parts.append(tables.transfer(recorded))
             continue
-        parts += [NOTES[name]] if name in NOTES else []
         if table.brought:
             for world in worlds:
                 parts += [tables.table_1(recorded, world, name), tables.beliefs(recorded, [world])]
