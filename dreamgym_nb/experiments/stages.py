@@ -77,7 +77,10 @@ def world_of(name: str, seed: int) -> World:
 
 
 def backbone_of(ctx: Context, plan: Plan, world: str) -> tuple[LanguageModel, str]:
-    """The backbone of a plan and a hash of its weights; other sizes are pre-trained once."""
+    """The backbone of a plan and a hash of its weights; other sizes are pre-trained once.
+
+    Their hash stands behind the name of their stage and a colon.
+    """
     if not plan.backbone:
         folder = SHIPPED / kin(world)
         lm = load_backbone(kin(world))  # says what to do where there is none
@@ -107,7 +110,9 @@ def backbone_of(ctx: Context, plan: Plan, world: str) -> tuple[LanguageModel, st
         last = [stage.folder]
         lm = LanguageModel.load(stage.folder / "model")
     assert lm is not None  # there is a part
-    return lm, stage.folder.name
+    # One recipe makes other weights on another kind of processor.
+    weights = (stage.folder / "model" / "model.safetensors").read_bytes()
+    return lm, f"{stage.folder.name}:{hashlib.sha256(weights).hexdigest()[:16]}"
 
 
 def _next_stage(recipe: Recipe, lm: LanguageModel | None) -> tuple[LanguageModel, FitHistory]:
@@ -172,7 +177,7 @@ def prepare(ctx: Context, plan: Plan | None = None, world: str | None = None) ->
             "parameters": backbone.parameters,
         }
 
-    begun = [ctx.stages.folder / weights] if plan.backbone else []
+    begun = [ctx.stages.folder / weights.partition(":")[0]] if plan.backbone else []
     stage = ctx.stages.stage("prepared", key, make, begun)
     home = world_of(world, seed)
     log = collect_log(home, home.tasks("train"), sizes.log_episodes, seed=sizes.seed)
