@@ -133,6 +133,12 @@ def test_a_share_that_cannot_be_taken_gets_a_sentence(share):
         some_of((f"t{i}" for i in range(40)), share)
 
 
+@pytest.mark.parametrize("share", [float("nan"), float("inf")])
+def test_a_broken_share_gets_a_sentence(share):
+    with pytest.raises(UserError, match="is no number"):
+        some_of(["a", "b"], share)
+
+
 def test_a_model_is_trained_on_its_share_only(model, transitions, monkeypatch):
     seen = []
     samples = model.samples

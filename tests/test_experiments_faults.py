@@ -68,6 +68,7 @@ def test_a_redo_that_was_interrupted_goes_on(tmp_path, capsys):
     assert go(False) == two
     with pytest.raises(KeyboardInterrupt):
         go(True)
+    assert go(False) == [], "all are recorded, and the redo is not forgotten"
     assert go(True) == two[1:], "the first has been done anew"
     assert "A --redo that was interrupted goes on" in capsys.readouterr().out
     assert go(True) == two, "that redo was over, so this is another"

@@ -309,6 +309,9 @@ def test_another_backbone_is_pretrained_once_part_by_part(small, recorded, monke
     lm, name = stages.backbone_of(ctx, resolve(ctx.run), "shop")
     assert lm.model.config.hidden_size == 8 and [t[-6:] for t in told] == ["1 of 2", "2 of 2"]
     assert stages.backbone_of(ctx, resolve(ctx.run), "shop")[1] == name and len(told) == 2
+    weights = small / "stages" / name.partition(":")[0] / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\1\2\3\4")
+    assert stages.backbone_of(ctx, resolve(ctx.run), "shop")[1] != name, "other weights"
     every, other = stages.backbone_of(ctx, Plan(TINY, backbone="joint"), "shop")
     assert len(told) == 2 + joint.ROUNDS and other != name
     pages = [make_world(world, seed=0).reset(seed=0)[0] for world in ("shop", "web")]

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from dreamgym_nb.drafts import Habits
+from dreamgym_nb.errors import UserError
 from dreamgym_nb.generation import Session
 from dreamgym_nb.prompts import first_turn, next_turn
 
@@ -292,3 +293,9 @@ def test_each_row_has_a_temperature_of_its_own(actor, texts):
     mixed = actor.generate(prompts * 2, 12, [0.0] * 6 + [1.5] * 6, generator=generator)
     assert [g.tokens for g in mixed[:6]] == [g.tokens for g in greedy]
     assert [g.tokens for g in mixed[6:]] != [g.tokens for g in greedy]
+
+
+@pytest.mark.parametrize("temperature", [-1.0, float("nan"), float("inf"), [0.0, -0.1]])
+def test_a_temperature_below_0_is_refused(lm, temperature):
+    with pytest.raises(UserError, match="at least 0"):
+        lm.generate([[5, 6], [7]], 3, temperature)

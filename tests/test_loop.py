@@ -58,6 +58,11 @@ def test_wilson_gives_the_published_values(wins, n, low, high):
     assert mirrored == pytest.approx((1 - high, 1 - low), abs=5e-5)
 
 
+def test_rounding_does_not_push_a_share_out_of_its_bounds():
+    assert wilson(0, 5)[0] == 0.0 and wilson(5, 5)[1] == 1.0
+    assert all(wilson(0, n)[0] >= 0.0 and wilson(n, n)[1] <= 1.0 for n in range(1, 500))
+
+
 def test_a_wider_level_gives_a_wider_interval():
     low, high = wilson(5, 10)
     wide = wilson(5, 10, z=2.576)

@@ -73,6 +73,11 @@ class Claim:
     paper: str = ""
     reading: bool = False
 
+    @property
+    def bound(self) -> str:
+        """What is compared here, said to be our reading where it is."""
+        return f"{self.experiment} (our reading)" if self.reading else self.experiment
+
 
 def claims() -> Iterator[Claim]:
     """Every claim of the paper's text and tables, and this course's targets."""
@@ -292,13 +297,13 @@ def listed(found: list[tuple[Claim, Verdict]]) -> tuple[str, dict[str, int]]:
     lacking: dict[tuple[str, str, str], list[str]] = {}
     for claim, told in found:
         counts[told.verdict] += 1
-        bound = f"{claim.experiment} (our reading)" if claim.reading else claim.experiment
         world = claim.world or DASH
         if told.verdict == NOT_RUN:
-            lacking.setdefault((claim.text, bound, told.numbers), []).append(world)
+            lacking.setdefault((claim.text, claim.bound, told.numbers), []).append(world)
         else:
             verdict = f"**{told.verdict}**"
-            rows.append([claim.text, world, bound, verdict, told.numbers, claim.paper or DASH])
+            paper_says = claim.paper or DASH
+            rows.append([claim.text, world, claim.bound, verdict, told.numbers, paper_says])
     head = ["claim", "world", "tested here as", "verdict", "numbers (95% interval)", "paper"]
     parts = [markdown(head, rows)] if rows else []
     if lacking:

@@ -173,7 +173,8 @@ def run_all(
     if redo and len(todo) < len(runs):
         say(f"A --redo that was interrupted goes on. To begin it anew delete {marker}.")
     if not todo:
-        marker.unlink(missing_ok=True)
+        if redo:
+            marker.unlink()
         return []
     calls = [(run, methods[run.method], stages, threads, since) for run in todo]
     done, failures = [], []
@@ -199,7 +200,8 @@ def run_all(
             f"{len(failures)} of {len(todo)} runs failed: {', '.join(map(str, failures))}. What "
             "each raised stands above; the others are recorded. Mend it, then run the same again."
         )
-    marker.unlink(missing_ok=True)
+    if redo:
+        marker.unlink()
     return done
 
 

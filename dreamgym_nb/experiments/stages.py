@@ -122,8 +122,8 @@ def _next_stage(recipe: Recipe, lm: LanguageModel | None) -> tuple[LanguageModel
     return trained, histories[-1]
 
 
-def prepared_key(ctx: Context, plan: Plan, world: str, weights: str) -> tuple[dict[str, Any], int]:
-    """What step A depends on, and on how many held-out episodes its model is measured.
+def prepared_key(ctx: Context, plan: Plan, world: str, weights: str) -> dict[str, Any]:
+    """What step A depends on, the measuring of its model included.
 
     Args:
         ctx: the run.
@@ -131,15 +131,14 @@ def prepared_key(ctx: Context, plan: Plan, world: str, weights: str) -> tuple[di
         world: in which.
         weights: which backbone, see `backbone_of`.
     """
-    episodes = min(HELD_OUT, FEWER.get(world, HELD_OUT))
     return {
         "version": STAGES,
         "world": world,
         "seed": ctx.run.seed,
         "preparation": asdict(plan.scale.preparation),
         "backbone": weights,
-        "held_out": [plan.scale.exam[0], episodes],
-    }, episodes
+        "held_out": [plan.scale.exam[0], min(HELD_OUT, FEWER.get(world, HELD_OUT))],
+    }
 
 
 def prepare(ctx: Context, plan: Plan | None = None, world: str | None = None) -> Ready:
@@ -155,7 +154,7 @@ def prepare(ctx: Context, plan: Plan | None = None, world: str | None = None) ->
     plan = plan or resolve(ctx.run)
     sizes, seed = plan.scale.preparation, ctx.run.seed
     backbone, weights = backbone_of(ctx, plan, world)
-    key, held_out_episodes = prepared_key(ctx, plan, world, weights)
+    key = prepared_key(ctx, plan, world, weights)
 
     def make(folder: Path) -> dict[str, Any]:
         ctx.say(f"prepares the {world}")
@@ -166,8 +165,9 @@ def prepare(ctx: Context, plan: Plan | None = None, world: str | None = None) ->
         ready.agent.save(folder / "agent")
         ctx.say(f"prepared in {time.perf_counter() - start:.0f} s")
         exam = world_of(world, seed)
-        tasks = spread(exam.tasks("test"), plan.scale.exam[0])
-        held_out = transitions_of(collect_log(exam, tasks, held_out_episodes, seed=seed + 1))
+        n, episodes = key["held_out"]
+        tasks = spread(exam.tasks("test"), n)
+        held_out = transitions_of(collect_log(exam, tasks, episodes, seed=seed + 1))
         truth = fidelity.measure(ready.model, ready.world.fold, held_out, ready.world.hidden)
         return {
             "seconds": ready.seconds,

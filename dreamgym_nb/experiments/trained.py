@@ -170,8 +170,9 @@ def dreamed(ctx: Context, ready: Ready, plan: Plan, algorithm: str) -> Stage:
         told = {} if picks is None else {"curriculum": picks.summary()}
         return history, {"transitions": counts, **told}
 
-    name, begun = f"{algorithm}_dream", _begun(ctx, ready, plan, before)
-    return improve(ctx, name, key, ready, plan, *begun[:2], train, begun[2], dream=True)
+    name = f"{algorithm}_dream"
+    begin, first, begun = _begun(ctx, ready, plan, before)
+    return improve(ctx, name, key, ready, plan, begin, first, train, begun, dream=True)
 
 
 def _begun(

@@ -216,7 +216,7 @@ def run(folder: Path = RESULTS, seeds: Sequence[int] = range(SEEDS["shop"])) -> 
 def _model(ctx: Context) -> str:
     """Which experience model is asked: the stage of step A that it is of."""
     plan = resolve(ctx.run)
-    key, _ = stages.prepared_key(ctx, plan, "shop", stages.backbone_of(ctx, plan, "shop")[1])
+    key = stages.prepared_key(ctx, plan, "shop", stages.backbone_of(ctx, plan, "shop")[1])
     return ctx.stages.place("prepared", key).name
 
 
